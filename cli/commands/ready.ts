@@ -1,0 +1,34 @@
+import { describeFault } from "../../components/shared/faults.ts";
+import type { Invocation } from "../args/parse.ts";
+import type { Session } from "../engine/session.ts";
+import { CommandFailure } from "../output/failure.ts";
+import { progress } from "../output/terminal.ts";
+import { clearLocks, repairStack } from "../repair/execute.ts";
+import { type Context } from "./context.ts";
+import { hostOf } from "./host.ts";
+
+/** Opens the stack for a change: what a killed run left is repaired first, then the host is checked. */
+export async function readyForChange(
+  context: Context,
+  invocation: Invocation,
+  options: { readonly preflight?: boolean } = {},
+): Promise<Session> {
+  await clearLocks(context.target);
+  const session = await context.open();
+  const host = await hostOf(context, session);
+  if (host !== undefined) await repairStack(session, host);
+  if (options.preflight !== false && !invocation.skipPreflight && host !== undefined) {
+    const { checkHost } = await import("../preflight/check.ts");
+    const { splitFaults } = await import("../preflight/blocking.ts");
+    const { blocking: faults, notes } = splitFaults(
+      await checkHost(context.target, session, host),
+      context.target.kind,
+    );
+    for (const note of notes) progress(`preflight: the lab's hardware differs: ${describeFault(note)}`);
+    if (faults.length > 0)
+      throw new CommandFailure("the host is not ready; nothing was changed (--skip-preflight goes on regardless)", {
+        faults,
+      });
+  }
+  return session;
+}

@@ -1,0 +1,89 @@
+import type { Fault } from "../../components/shared/faults.ts";
+
+/** What the token must be allowed to do, by path. Source: the `permissions` of each call in Proxmox VE's API viewer. */
+export function neededPrivileges(settings: {
+  readonly storages: readonly string[];
+  readonly nodeName: string;
+  readonly devices: boolean;
+}): readonly { readonly path: string; readonly privileges: readonly string[]; readonly why: string }[] {
+  return [
+    {
+      path: "/vms",
+      privileges: [
+        "VM.Allocate",
+        "VM.Audit",
+        "VM.Clone",
+        "VM.Config.CDROM",
+        "VM.Config.CPU",
+        "VM.Config.Cloudinit",
+        "VM.Config.Disk",
+        "VM.Config.HWType",
+        "VM.Config.Memory",
+        "VM.Config.Network",
+        "VM.Config.Options",
+        "VM.PowerMgmt",
+      ],
+      why: "guests are created, changed and started",
+    },
+    ...settings.storages.map((id) => ({
+      path: `/storage/${id}`,
+      privileges: ["Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit"],
+      why: "disks, images and snippets are stored",
+    })),
+    {
+      path: `/nodes/${settings.nodeName}`,
+      privileges: ["Sys.Audit", "Sys.Modify"],
+      why: "bridges and the host's firewall are changed",
+    },
+    { path: "/sdn/zones/localnetwork", privileges: ["SDN.Use"], why: "network cards are put on bridges" },
+    ...(settings.devices
+      ? [
+          {
+            path: "/mapping",
+            privileges: ["Mapping.Modify", "Mapping.Use"],
+            why: "devices are mapped and passed to guests",
+          },
+        ]
+      : []),
+  ];
+}
+
+/** Privileges at a path: those of the longest path above it that is listed (Proxmox lists them inherited). */
+export function privilegesAt(
+  permissions: Readonly<Record<string, readonly string[]>>,
+  path: string,
+): ReadonlySet<string> {
+  const parts = path.split("/").filter((part) => part !== "");
+  for (let length = parts.length; length >= 0; length -= 1) {
+    const found = permissions[`/${parts.slice(0, length).join("/")}`];
+    if (found !== undefined) return new Set(found);
+  }
+  return new Set();
+}
+
+/** A fault for each path where the token lacks something, with the commands that give it. */
+export function judgePrivileges(
+  permissions: Readonly<Record<string, readonly string[]>>,
+  tokenId: string,
+  needed: ReturnType<typeof neededPrivileges>,
+): Fault[] {
+  return needed.flatMap(({ path, privileges, why }) => {
+    const held = privilegesAt(permissions, path);
+    const missing = privileges.filter((privilege) => !held.has(privilege));
+    if (missing.length === 0) return [];
+    const role = `Hive${path
+      .split("/")
+      .filter((part) => part !== "")
+      .map((part) => part.replace(/[^A-Za-z0-9]/g, ""))
+      .map((part) => part.charAt(0).toUpperCase() + part.slice(1))
+      .join("")}`;
+    return [
+      {
+        property: `privileges of ${tokenId} on ${path}`,
+        value: `without ${missing.join(", ")}`,
+        limit: `${privileges.join(", ")}, because ${why}`,
+        fix: `On the host: pveum role add ${role} --privs "${privileges.join(",")}" && pveum acl modify ${path} --tokens '${tokenId}' --roles ${role}`,
+      },
+    ];
+  });
+}

@@ -1,0 +1,64 @@
+/** What of an exported deployment repair and destroy look at. */
+export interface StateResource {
+  readonly urn: string;
+  readonly type: string;
+  readonly id?: string | undefined;
+  readonly inputs: Readonly<Record<string, unknown>>;
+  readonly protect: boolean;
+}
+
+export interface PendingOperation {
+  readonly resource: StateResource;
+  /** `creating`, `updating`, `deleting`, `reading`, `importing`. */
+  readonly type: string;
+}
+
+export interface State {
+  readonly resources: readonly StateResource[];
+  readonly pending: readonly PendingOperation[];
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const records = (value: unknown): Record<string, unknown>[] => (Array.isArray(value) ? value.filter(isRecord) : []);
+
+function decodeResource(value: Readonly<Record<string, unknown>>): StateResource {
+  const { urn, type, id, inputs, protect } = value;
+  return {
+    urn: typeof urn === "string" ? urn : "",
+    type: typeof type === "string" ? type : "",
+    id: typeof id === "string" ? id : undefined,
+    inputs: isRecord(inputs) ? inputs : {},
+    protect: protect === true,
+  };
+}
+
+/** Reads a deployment; parts that are missing are empty. */
+export function decodeState(deployment: Readonly<Record<string, unknown>>): State {
+  return {
+    resources: records(deployment["resources"]).map(decodeResource),
+    pending: records(deployment["pending_operations"]).map((entry) => ({
+      resource: decodeResource(isRecord(entry["resource"]) ? entry["resource"] : {}),
+      type: typeof entry["type"] === "string" ? entry["type"] : "",
+    })),
+  };
+}
+
+/** The deployment without its pending operations. */
+export function withoutPending(deployment: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { pending_operations: _resolved, ...rest } = deployment;
+  return rest;
+}
+
+/** The deployment with the protection of exactly these URNs lifted. */
+export function withoutProtection(
+  deployment: Readonly<Record<string, unknown>>,
+  urns: ReadonlySet<string>,
+): Record<string, unknown> {
+  return {
+    ...deployment,
+    resources: records(deployment["resources"]).map((resource) =>
+      typeof resource["urn"] === "string" && urns.has(resource["urn"]) ? { ...resource, protect: false } : resource,
+    ),
+  };
+}

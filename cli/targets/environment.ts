@@ -1,0 +1,33 @@
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * The environment of an engine that works on the lab: without any variable by which the user's own backend, login,
+ * Proxmox host or SSH agent could be reached.
+ */
+export function labEnvironment(
+  env: Environment,
+  lab: { readonly backendFolder: string; readonly passphraseFile: string; readonly pulumiHome: string },
+): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (value === undefined) continue;
+    if (/^(PULUMI_|PROXMOX_VE_|PM_|AWS_|AZURE_|GOOGLE_|SSH_AUTH_SOCK$|SSH_AGENT_PID$)/.test(name)) continue;
+    kept[name] = value;
+  }
+  return {
+    ...kept,
+    PULUMI_BACKEND_URL: `file://${lab.backendFolder}`,
+    PULUMI_CONFIG_PASSPHRASE_FILE: lab.passphraseFile,
+    PULUMI_HOME: lab.pulumiHome,
+    PULUMI_SKIP_UPDATE_CHECK: "true",
+    // The backend's folder is ours alone: 20 backups of each state would only grow.
+    PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS: "true",
+  };
+}
+
+/** The user's environment as it is. */
+export function realEnvironment(env: Environment): Record<string, string> {
+  const kept: Record<string, string> = { PULUMI_SKIP_UPDATE_CHECK: "true" };
+  for (const [name, value] of Object.entries(env)) if (value !== undefined) kept[name] = value;
+  return kept;
+}

@@ -1,0 +1,40 @@
+/**
+ * The Hive as a library: components of the Proxmox estate, and the pure planners behind them.
+ *
+ * @example
+ * import { ProxmoxGuest } from "pulumi-hive";
+ */
+export {
+  HostCpuset,
+  HostDevices,
+  HostFirewall,
+  HostNetwork,
+  HostStorage,
+  Images,
+  ProxmoxGuest,
+  rootFieldsInState,
+  type GuestFirewallRule,
+  type GuestSpec,
+  type HostConnection,
+  type HostCpusetArgs,
+  type HostDevicesArgs,
+  type HostFirewallArgs,
+  type HostNetworkArgs,
+  type HostStorageArgs,
+  type ImagesArgs,
+  type NicSpec,
+  type ProxmoxGuestArgs,
+  type RootFieldsInState,
+} from "./proxmox/index.ts";
+export type { Checked, Fault } from "./shared/faults.ts";
+export { planAddresses, type AddressPlan, type NetworkPlan, type NicPlan } from "./shared/addressing.ts";
+export { planDevices, type DevicePlan } from "./shared/devices.ts";
+export { planGuestFirewall, planHostFirewall, type FirewallRulePlan } from "./shared/firewallPlan.ts";
+export { planGenesis, type GenesisPlan } from "./shared/genesisPlan.ts";
+export type { GenesisSettings } from "./shared/genesisSettings.ts";
+export { estate, seedMachines, worker } from "./shared/machineTable.ts";
+export type { Machine } from "./shared/machines.ts";
+export { planMemory, type MemoryPlan } from "./shared/memory.ts";
+export type { GenesisOutputs, MachineOutput } from "./shared/outputs.ts";
+export { planPinning, type PinningPlan } from "./shared/pinning.ts";
+export { smtTopology, parseLscpu, type HostTopology } from "./shared/topology.ts";

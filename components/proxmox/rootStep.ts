@@ -1,0 +1,49 @@
+import { remote } from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+
+/** How root on the Proxmox host is reached. API tokens cannot do what these steps do, not even root's own. */
+export interface HostConnection {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  /** Private key in OpenSSH form; a secret. */
+  readonly privateKey: pulumi.Input<string>;
+  /** The host's public key; checked when given. */
+  readonly hostKey?: string | undefined;
+}
+
+/** Scripts of one root-only step. Each is idempotent and reads back what it set. */
+export interface RootStepArgs {
+  readonly host: HostConnection;
+  readonly create: pulumi.Input<string>;
+  /** Runs when a script or the connection changes. @default `create` */
+  readonly update?: pulumi.Input<string> | undefined;
+  /** Undoes the step. Nothing is undone when absent. */
+  readonly delete?: pulumi.Input<string> | undefined;
+  /** Values whose change runs the step anew. */
+  readonly triggers?: pulumi.Input<string>[] | undefined;
+}
+
+/** A script run as root on the Proxmox host over SSH: the one way to what only root@pam may do. */
+export function rootStep(name: string, args: RootStepArgs, opts: pulumi.CustomResourceOptions): remote.Command {
+  const { host } = args;
+  return new remote.Command(
+    name,
+    {
+      connection: {
+        host: host.host,
+        port: host.port,
+        user: host.user,
+        privateKey: pulumi.secret(host.privateKey),
+        ...(host.hostKey === undefined ? {} : { hostKey: host.hostKey }),
+        dialErrorLimit: 10,
+        perDialTimeout: 15,
+      },
+      create: args.create,
+      update: args.update ?? args.create,
+      ...(args.delete === undefined ? {} : { delete: args.delete }),
+      ...(args.triggers === undefined ? {} : { triggers: args.triggers }),
+    },
+    opts,
+  );
+}

@@ -1,0 +1,120 @@
+import { shellVariables, shellWord } from "../shared/shell.ts";
+import type { SnapshotSchedule } from "../shared/storagePlan.ts";
+
+/** Scripts of one step over SSH. */
+export interface StepScripts {
+  readonly create: string;
+  readonly delete: string;
+}
+
+/**
+ * Makes the dataset below an existing pool. Removal takes our own snapshots and then the dataset, and leaves it
+ * where it stands when anything else is still in it.
+ */
+export function renderDatasetStep(pool: string, path: string): StepScripts {
+  const head = `set -eu\n${shellVariables({ HIVE_POOL: pool, HIVE_DATASET: path })}\n`;
+  return {
+    create: `${head}if ! zpool list -H -o name "$HIVE_POOL" >/dev/null 2>&1; then
+  echo "ZFS pool $HIVE_POOL does not exist on this host; create it, or name an existing one in hive:storage.pool" >&2
+  exit 1
+fi
+zfs list -H -o name "$HIVE_DATASET" >/dev/null 2>&1 || zfs create -p "$HIVE_DATASET"
+zfs list -H -o name "$HIVE_DATASET"
+`,
+    delete: `${head}zfs list -H -o name "$HIVE_DATASET" >/dev/null 2>&1 || exit 0
+for snapshot in $(zfs list -H -o name -t snapshot -r "$HIVE_DATASET" | grep '@hive-' || true); do zfs destroy "$snapshot"; done
+if [ "$(zfs list -H -o name -r "$HIVE_DATASET" | wc -l)" -eq 1 ]; then
+  zfs destroy "$HIVE_DATASET"
+else
+  echo "dataset $HIVE_DATASET still holds other datasets and stays" >&2
+fi
+`,
+  };
+}
+
+const snapshotProgram = "/usr/local/sbin/hive-snapshot";
+const unitFolder = "/etc/systemd/system";
+
+/** The program that a timer runs: one snapshot of each covered disk, then the oldest beyond `keep` go. */
+export function renderSnapshotProgram(path: string, guests: readonly number[]): string {
+  return `#!/bin/sh
+# hive-snapshot LABEL KEEP: snapshots the disks of the covered guests and prunes older ones of the same label.
+set -eu
+label=$1
+keep=$2
+now=$(date -u +%Y%m%dT%H%M%SZ)
+zfs list -H -o name -r ${shellWord(path)} |
+  grep -E '/(vm|base|subvol)-(${guests.join("|")})-' |
+  while read -r disk; do
+    zfs snapshot "$disk@hive-$label-$now"
+    zfs list -H -o name -t snapshot -s creation "$disk" |
+      grep -F "$disk@hive-$label-" |
+      head -n "-$keep" |
+      while read -r old; do zfs destroy "$old"; done
+  done
+`;
+}
+
+/** The two unit files of one schedule, by file name. */
+export function renderSnapshotUnits(schedule: SnapshotSchedule): Readonly<Record<string, string>> {
+  const unit = `hive-snapshot-${schedule.label}`;
+  return {
+    [`${unit}.service`]: `[Unit]
+Description=Hive ${schedule.label} snapshots (${String(schedule.keep)} kept)
+After=zfs.target
+
+[Service]
+Type=oneshot
+ExecStart=${snapshotProgram} ${schedule.label} ${String(schedule.keep)}
+ProtectHome=yes
+PrivateTmp=yes
+NoNewPrivileges=yes
+`,
+    [`${unit}.timer`]: `[Unit]
+Description=Hive ${schedule.label} snapshots
+
+[Timer]
+OnCalendar=${schedule.onCalendar}
+Persistent=true
+RandomizedDelaySec=30
+
+[Install]
+WantedBy=timers.target
+`,
+  };
+}
+
+// The files' own last line ends each of these documents, so nothing in them is expanded by the shell.
+function writeFile(path: string, mode: string, content: string): string {
+  return `cat >${shellWord(`${path}.new`)} <<'HIVE_END'\n${content}HIVE_END\nchmod ${mode} ${shellWord(`${path}.new`)}\nmv ${shellWord(`${path}.new`)} ${shellWord(path)}\n`;
+}
+
+/** Installs the snapshot program and its timers; policies read the covered guests from `HIVE_SNAPSHOT_GUESTS`. */
+export function renderSnapshotStep(input: {
+  readonly path: string;
+  readonly schedules: readonly SnapshotSchedule[];
+  readonly guests: readonly number[];
+}): StepScripts {
+  const head = `set -eu\n${shellVariables({ HIVE_SNAPSHOT_GUESTS: input.guests.join(",") })}\n`;
+  const timers = input.schedules.map((schedule) => `hive-snapshot-${schedule.label}.timer`).join(" ");
+  const units = input.schedules.map((schedule) => renderSnapshotUnits(schedule));
+  const files = units
+    .flatMap((unit) => Object.entries(unit))
+    .map(([file, text]) => writeFile(`${unitFolder}/${file}`, "644", text))
+    .join("");
+  return {
+    create: `${head}mkdir -p /usr/local/sbin ${unitFolder}
+${writeFile(snapshotProgram, "755", renderSnapshotProgram(input.path, input.guests))}${files}systemctl daemon-reload
+systemctl enable --now ${timers}
+for timer in ${timers}; do systemctl is-active "$timer" >/dev/null || { echo "$timer is not active" >&2; exit 1; }; done
+echo "snapshots of guests $HIVE_SNAPSHOT_GUESTS: ${timers}"
+`,
+    delete: `${head}systemctl disable --now ${timers} || true
+rm -f ${snapshotProgram} ${units
+      .flatMap((unit) => Object.keys(unit))
+      .map((file) => `${unitFolder}/${file}`)
+      .join(" ")}
+systemctl daemon-reload
+`,
+  };
+}

@@ -1,0 +1,32 @@
+import { isGuest, readGuest } from "../estate.ts";
+import { isKnown } from "../facts.ts";
+import { resourceRule } from "../rule.ts";
+import { namesSchema } from "../topics.ts";
+
+/** A guest of the DMZ has no card elsewhere. */
+export default resourceRule({
+  name: "dmz-bridge-only",
+  description: "A guest of the DMZ has network cards on the DMZ's bridge only.",
+  reason:
+    "The DMZ runs untrusted code: a second card would carry it into the house's network or to the AI and trading guests (seed 001).",
+  fix: "Remove the guest's other cards, or take the guest out of the DMZ.",
+  config: {
+    defaults: { bridge: "vmbr2", roles: ["sandbox"] },
+    schema: {
+      bridge: { type: "string", description: "The DMZ's bridge." },
+      roles: namesSchema("Roles (tags role-<role>) that belong to the DMZ whatever their cards say."),
+    },
+  },
+  check: (resource, config) => {
+    if (!isGuest(resource)) return [];
+    const guest = readGuest(resource);
+    if (!isKnown(guest.nics)) return [];
+    const bridges = guest.nics.map((nic) => nic.bridge).filter(isKnown);
+    const byRole = isKnown(guest.roles) && guest.roles.some((role) => config.roles.includes(role));
+    if (!byRole && !bridges.includes(config.bridge)) return [];
+    const others = bridges.filter((bridge) => bridge !== config.bridge);
+    return others.length === 0
+      ? []
+      : [`Guest ${guest.name} is of the DMZ (${config.bridge}) and also has a card on ${others.join(", ")}.`];
+  },
+});

@@ -1,0 +1,56 @@
+/** The one place that reads the configuration of stack `genesis`. */
+import * as pulumi from "@pulumi/pulumi";
+import type { Fault } from "../components/shared/faults.ts";
+import type { GenesisSettings } from "../components/shared/genesisSettings.ts";
+import { describeFault } from "../components/shared/faults.ts";
+import { configNamespace, parseGenesisConfig } from "../components/shared/genesisConfig.ts";
+import { SecretText } from "../components/shared/secretText.ts";
+
+/** Secrets of stack `genesis`; they stay Pulumi secrets wherever they flow. */
+export interface GenesisSecrets {
+  /** Proxmox API token, `USER@REALM!NAME=UUID`. */
+  readonly apiToken: pulumi.Output<string>;
+  /** Private key for the root-only steps on the host. */
+  readonly sshPrivateKey: pulumi.Output<string>;
+}
+
+/** Every fault of a configuration as one error that Pulumi prints without a stack trace. */
+export function configError(subject: string, faults: readonly Fault[]): pulumi.RunError {
+  const count = `${String(faults.length)} fault${faults.length === 1 ? "" : "s"}`;
+  return new pulumi.RunError(
+    `${subject}: ${count}\n${faults.map((fault) => `  - ${describeFault(fault)}`).join("\n")}`,
+  );
+}
+
+/**
+ * Whether a key (with namespace) is stored as a secret. The SDK has this function but does not declare its type.
+ * Without it nothing counts as a secret, and the validation refuses rather than lets one pass in clear.
+ */
+function isConfigSecret(key: string): boolean {
+  const told: unknown = Reflect.get(pulumi.runtime, "isConfigSecret");
+  return typeof told === "function" && Reflect.apply(told, undefined, [key]) === true;
+}
+
+/** All keys of the project's namespace, without it; secrets wrapped. */
+function rawConfig(): Readonly<Record<string, unknown>> {
+  const prefix = `${configNamespace}:`;
+  const entries = Object.entries(pulumi.runtime.allConfig()).flatMap(([key, value]): [string, unknown][] => {
+    if (!key.startsWith(prefix)) return [];
+    return [[key.slice(prefix.length), isConfigSecret(key) ? new SecretText(value) : value]];
+  });
+  return Object.fromEntries(entries);
+}
+
+/**
+ * Settings and secrets of stack `genesis`. @throws RunError with every fault of the configuration at once: property
+ * path, value (never a secret's), limit and fix.
+ */
+export function readGenesisConfig(config: pulumi.Config): {
+  readonly settings: GenesisSettings;
+  readonly secrets: GenesisSecrets;
+} {
+  const checked = parseGenesisConfig(rawConfig());
+  if (!checked.ok) throw configError("Configuration of stack genesis", checked.faults);
+  const secrets = { apiToken: config.requireSecret("apiToken"), sshPrivateKey: config.requireSecret("sshPrivateKey") };
+  return { settings: checked.value, secrets };
+}
