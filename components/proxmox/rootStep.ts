@@ -39,6 +39,8 @@ export function rootStep(name: string, args: RootStepArgs, opts: pulumi.CustomRe
         dialErrorLimit: 10,
         perDialTimeout: 15,
       },
+      // Its output would travel as an environment variable that sshd refuses.
+      addPreviousOutputInEnv: false,
       create: args.create,
       update: args.update ?? args.create,
       ...(args.delete === undefined ? {} : { delete: args.delete }),

@@ -11,10 +11,11 @@ export default resourceRule({
     "The DMZ runs untrusted code: a second card would carry it into the house's network or to the AI and trading guests (seed 001).",
   fix: "Remove the guest's other cards, or take the guest out of the DMZ.",
   config: {
-    defaults: { bridge: "vmbr2", roles: ["sandbox"] },
+    defaults: { bridge: "vmbr2", roles: ["sandbox"], gatewayRoles: ["security"] },
     schema: {
       bridge: { type: "string", description: "The DMZ's bridge." },
       roles: namesSchema("Roles (tags role-<role>) that belong to the DMZ whatever their cards say."),
+      gatewayRoles: namesSchema("Roles of the DMZ's gateway, which stands between it and the other networks."),
     },
   },
   check: (resource, config) => {
@@ -23,6 +24,8 @@ export default resourceRule({
     if (!isKnown(guest.nics)) return [];
     const bridges = guest.nics.map((nic) => nic.bridge).filter(isKnown);
     const byRole = isKnown(guest.roles) && guest.roles.some((role) => config.roles.includes(role));
+    const gateway = isKnown(guest.roles) && guest.roles.some((role) => config.gatewayRoles.includes(role));
+    if (gateway && !byRole) return [];
     if (!byRole && !bridges.includes(config.bridge)) return [];
     const others = bridges.filter((bridge) => bridge !== config.bridge);
     return others.length === 0

@@ -17,7 +17,9 @@ export default resourceRule({
         : resource.type === containerType
           ? containerFields(resource.props)
           : [];
-    return fields.map((field) => `${resource.name} sets ${field}, which only root@pam may do.`);
+    // A field that is ignored holds what the root step set and the last refresh read: the token never sends it.
+    const declared = fields.filter((field) => !resource.opts.ignoreChanges.includes(field));
+    return declared.map((field) => `${resource.name} sets ${field}, which only root@pam may do.`);
   },
 });
 

@@ -102,11 +102,8 @@ describe("policy pack in the engine", function () {
     return { ...outcome, policies: events.flatMap((event) => event.policyEvent ?? []) };
   }
 
-  // The engine ignores ignoreChanges on components, and this rule asks for it.
-  const components = { "root-step-present": "disabled" };
-
   it("lets the seed's estate pass", async () => {
-    const { succeeded, text, policies } = await run("preview", soundEstate, components);
+    const { succeeded, text, policies } = await run("preview", soundEstate);
     assert.deepEqual(policies, [], text);
     assert.equal(succeeded, true, text);
   });
@@ -127,7 +124,7 @@ describe("policy pack in the engine", function () {
   it("stops a preview of a stack that breaks a mandatory rule", async () => {
     const variables = "HIVE_VMID='101'\nHIVE_AFFINITY='2-15'\n";
     const shared = changed(soundEstate, "council-root-command", (r) => ({ ...r, props: { create: variables } }));
-    const { succeeded, text, policies } = await run("preview", shared, components);
+    const { succeeded, text, policies } = await run("preview", shared);
     assert.equal(succeeded, false, text);
     assert.deepEqual([...new Set(policies.map((p) => p.policyName))], ["trading-ai-apart", "trading-cores-exclusive"]);
   });
