@@ -108,7 +108,7 @@ export function coreMap(view) {
   const { cores, threads } = view.node;
   if (!(cores > 0)) return make("p", { class: "soft" }, "The host does not tell its cores.");
   const perCore = Math.max(1, Math.round(threads / cores));
-  const owners = new Map(view.guests.flatMap((guest) => guest.pins.map((pin) => [pin, guest])));
+  const owners = (thread) => view.guests.filter((guest) => guest.pins.includes(thread));
   const columns = Math.min(cores <= 16 ? 4 : 8, cores);
   const rows = Math.ceil(cores / columns);
   const [width, height, gap] = [92, 52, 8];
@@ -123,26 +123,32 @@ export function coreMap(view) {
     const y = Math.floor(core / columns) * (height + 16 + gap);
     for (let half = 0; half < perCore; half += 1) {
       const thread = core + half * cores;
-      const owner = owners.get(thread);
+      const sharing = owners(thread);
       const tileHeight = (height - (perCore - 1) * 3) / perCore;
       const tileY = y + half * (tileHeight + 3);
       const tile = makeSvg("rect", { class: "thread", x, y: tileY, width, height: tileHeight, rx: 6 });
-      if (owner !== undefined) tile.style.fill = toneOf(owner.vmid);
-      const title =
-        owner === undefined ? `thread ${thread}: not pinned` : `thread ${thread}: ${owner.vmid} ${owner.name}`;
-      tile.append(makeSvg("title", {}, title));
-      svg.append(
-        tile,
-        makeSvg(
-          "text",
-          { x: x + width / 2, y: tileY + tileHeight / 2 + 3.5, class: owner === undefined ? "" : "on" },
-          String(thread),
-        ),
-      );
+      const names = sharing.map((guest) => `${guest.vmid} ${guest.name}`).join(", ");
+      tile.append(makeSvg("title", {}, `thread ${thread}: ${names || "not pinned"}`));
+      svg.append(tile);
+      const [only] = sharing;
+      if (only !== undefined && sharing.length === 1) tile.style.fill = toneOf(only.vmid);
+      else svg.append(...stripes(sharing, { x: x + 8, y: tileY + tileHeight - 5, width: width - 16 }));
+      const label = { x: x + width / 2, y: tileY + tileHeight / 2 + 3.5, class: sharing.length === 1 ? "on" : "" };
+      svg.append(makeSvg("text", label, String(thread)));
     }
     svg.append(makeSvg("text", { x: x + width / 2, y: y + height + 12 }, `core ${core}`));
   }
   return svg;
+}
+
+/** A thread that several guests share: one short stripe a guest, in its colour. */
+function stripes(guests, { x, y, width }) {
+  const each = width / guests.length;
+  return guests.map((guest, index) => {
+    const stripe = makeSvg("rect", { x: x + index * each, y, width: Math.max(1, each - 1.5), height: 3, rx: 1.5 });
+    stripe.style.fill = toneOf(guest.vmid);
+    return stripe;
+  });
 }
 
 export function legend(view) {

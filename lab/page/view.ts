@@ -187,7 +187,10 @@ function bridgeView(row: Row, guests: readonly GuestView[], configs: ReadonlyMap
       mtu: number(row["mtu"]) || 1500,
       ports: text(row["bridge_ports"]).replace(/^none$/, ""),
       vlanAware: number(row["bridge_vlan_aware"]) === 1,
-      comment: text(row["comments"]).trim(),
+      // The mark is for programs; people read what stands before it.
+      comment: text(row["comments"])
+        .replace(/\s*\[hive project=[^\]]*\]/, "")
+        .trim(),
     },
   ];
 }
