@@ -13,6 +13,7 @@ import { Ports } from "../../lab/host/ports.ts";
 import { CommandProvider } from "../../lab/providers/command/provider.ts";
 import { startFakeProxmox } from "./host-fake-api.ts";
 import type { FakeProxmox } from "./host-fake-api.ts";
+import { skip } from "../run/skip.ts";
 
 const enginePath = [...(process.env["PATH"] ?? "").split(delimiter), join(homedir(), ".cache/hive/bin")].find(
   (folder) => existsSync(join(folder, "pulumi")),
@@ -77,12 +78,12 @@ describe("lab command provider", function () {
 
     before(async function () {
       if (enginePath === undefined) {
-        this.skip(); // no pulumi on PATH or below ~/.cache/hive/bin
+        skip(this, "no pulumi on PATH or in the cache");
       }
       folder = mkdtempSync(join(tmpdir(), "lab-command-"));
       api = await startFakeProxmox(folder);
       host = await startHost({ stateDir: folder, rootSocket: api.rootSocket, ports: new Ports(folder) });
-      if (host.limitation !== undefined) this.skip();
+      if (host.limitation !== undefined) skip(this, host.limitation);
       mkdirSync(join(folder, "bin"));
       mkdirSync(join(folder, "backend"));
       const wrapper = join(folder, "bin", "pulumi-resource-command");

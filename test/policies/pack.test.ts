@@ -9,6 +9,7 @@ import { analyzerScript } from "../../cli/setup/scripts.ts";
 import { findEngine } from "../support/engine.ts";
 import { changed, soundEstate } from "./estateFixture.ts";
 import type { FixtureResource } from "./runRule.ts";
+import { skip } from "../run/skip.ts";
 
 const pack = fileURLToPath(new URL("../../policies", import.meta.url));
 
@@ -34,10 +35,7 @@ describe("policy pack in the engine", function () {
 
   before(async function () {
     const engine = findEngine();
-    if ("missing" in engine) {
-      console.log(`      skipped: ${engine.missing}`);
-      this.skip();
-    }
+    if ("missing" in engine) skip(this, engine.missing);
     folder = await mkdtemp(join(tmpdir(), "hive-pack-"));
     const analyzer = join(folder, "pulumi-analyzer-policy-nodejs");
     await writeFile(analyzer, analyzerScript(process.execPath));
