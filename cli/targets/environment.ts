@@ -6,7 +6,13 @@ type Environment = Readonly<Record<string, string | undefined>>;
  */
 export function labEnvironment(
   env: Environment,
-  lab: { readonly backendFolder: string; readonly passphraseFile: string; readonly pulumiHome: string },
+  lab: {
+    readonly backendFolder: string;
+    readonly passphraseFile: string;
+    readonly pulumiHome: string;
+    /** Home folder of the engine and its providers; made by whoever makes the state folder. */
+    readonly home: string;
+  },
 ): Record<string, string> {
   const kept: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
@@ -16,6 +22,8 @@ export function labEnvironment(
   }
   return {
     ...kept,
+    // The Proxmox provider keeps the host keys it has met in ~/.ssh/known_hosts: a lab's key belongs not into the user's.
+    HOME: lab.home,
     PULUMI_BACKEND_URL: `file://${lab.backendFolder}`,
     PULUMI_CONFIG_PASSPHRASE_FILE: lab.passphraseFile,
     PULUMI_HOME: lab.pulumiHome,

@@ -43,6 +43,7 @@ export function labTarget(stack: string, info: LabInfo, folder: StateFolder): Ta
       backendFolder: folder.backend,
       passphraseFile: folder.passphraseFile,
       pulumiHome: join(folder.root, "pulumi-home"),
+      home: folder.home,
     }),
     backendFolder: folder.backend,
     write: {

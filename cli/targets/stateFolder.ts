@@ -13,6 +13,8 @@ export interface StateFolder {
   readonly passphraseFile: string;
   /** Working folder of the engine: project and stack settings. */
   readonly project: string;
+  /** Home folder of the engine and its providers. */
+  readonly home: string;
 }
 
 /** The lab's folders: `HIVE_STATE_DIR`, else `.hive/lab` in the project. Nothing is created. */
@@ -24,6 +26,7 @@ export function labStateFolder(env: Readonly<Record<string, string | undefined>>
     backend: join(root, "backend"),
     passphraseFile: join(root, "passphrase"),
     project: join(root, "project"),
+    home: join(root, "home"),
   };
 }
 
@@ -54,7 +57,7 @@ export function readIfThere(file: string): string | undefined {
 
 /** Makes the folders and the passphrase (256 random bits), once. */
 export function prepareStateFolder(folder: StateFolder): void {
-  for (const path of [folder.root, folder.lab, folder.backend, folder.project]) {
+  for (const path of [folder.root, folder.lab, folder.backend, folder.project, folder.home]) {
     mkdirSync(path, { recursive: true, mode: 0o700 });
     chmodSync(path, 0o700);
   }

@@ -53,6 +53,7 @@ describe("engine adapter", function () {
         backendFolder: join(root, "backend"),
         passphraseFile: join(root, "passphrase"),
         pulumiHome: join(root, "home"),
+        home: join(root, "home"),
       }),
       backendFolder: join(root, "backend"),
       write: {
@@ -132,12 +133,12 @@ describe("engine adapter", function () {
         SSH_AUTH_SOCK: "/s",
         HOME: "/h",
       },
-      { backendFolder: "/b", passphraseFile: "/p", pulumiHome: "/q" },
+      { backendFolder: "/b", passphraseFile: "/p", pulumiHome: "/q", home: "/r" },
     );
     assert.deepEqual(
       Object.keys(env).filter((name) => /PROXMOX|TOKEN|SSH_|PASSPHRASE$/.test(name)),
       [],
     );
-    assert.equal(env["HOME"], "/h");
+    assert.equal(env["HOME"], "/r", "known_hosts of the providers is not the user's");
   });
 });
