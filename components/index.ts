@@ -5,6 +5,7 @@
  * import { ProxmoxGuest } from "pulumi-hive";
  */
 export {
+  Host,
   HostCpuset,
   HostDevices,
   HostFirewall,
@@ -15,6 +16,7 @@ export {
   rootFieldsInState,
   type GuestFirewallRule,
   type GuestSpec,
+  type HostArgs,
   type HostConnection,
   type HostCpusetArgs,
   type HostDevicesArgs,

@@ -37,6 +37,8 @@ export interface LabOptions {
   fixture?: "fresh" | "occupied";
   /** How long each simulated task takes, in ms. @default the API's own */
   taskDelayMs?: number;
+  /** Write method, path, parameter names and status of every request to `traffic.jsonl`. @default false */
+  recordTraffic?: boolean;
   /** Ports; left out: those of the last start on this folder, or free ones. */
   apiPort?: number;
   sshPort?: number;
@@ -57,6 +59,7 @@ export type StartProxmox = (options: {
   fixture?: "fresh" | "occupied";
   port?: number;
   taskDelayMs?: number;
+  recordTraffic?: boolean;
 }) => Promise<RunningProxmoxApi>;
 
 export interface RunningLab {
@@ -134,6 +137,7 @@ async function startApi(
       ...(port === 0 ? {} : { port }),
       ...(options.fixture === undefined ? {} : { fixture: options.fixture }),
       ...(options.taskDelayMs === undefined ? {} : { taskDelayMs: options.taskDelayMs }),
+      ...(options.recordTraffic === undefined ? {} : { recordTraffic: options.recordTraffic }),
     });
     ports.remember("api", running.port);
     return running;
@@ -192,6 +196,7 @@ export async function startLabProcess(
     "ssh-port": options.sshPort,
     "page-port": options.pagePort,
   }).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)]));
+  if (options.recordTraffic === true) flags.push("--record-traffic");
   const entry = fileURLToPath(new URL("./main.ts", import.meta.url));
   const child = spawn(process.execPath, [entry, "--state-dir", folder, ...flags], {
     detached: true,

@@ -4,7 +4,7 @@ import { LabAlreadyRunning, startLab } from "./index.ts";
 import type { LabOptions } from "./index.ts";
 
 const usage =
-  "usage: node lab/main.ts --state-dir DIR [--fixture fresh|occupied] [--task-delay-ms N] [--api-port N] [--ssh-port N] [--page-port N] [--json]";
+  "usage: node lab/main.ts --state-dir DIR [--fixture fresh|occupied] [--task-delay-ms N] [--api-port N] [--ssh-port N] [--page-port N] [--record-traffic] [--json]";
 
 function readOptions(): LabOptions & { json: boolean } {
   const { values } = parseArgs({
@@ -15,6 +15,7 @@ function readOptions(): LabOptions & { json: boolean } {
       "api-port": { type: "string" },
       "ssh-port": { type: "string" },
       "page-port": { type: "string" },
+      "record-traffic": { type: "boolean", default: false },
       json: { type: "boolean", default: false },
     },
   });
@@ -39,6 +40,7 @@ function readOptions(): LabOptions & { json: boolean } {
   return {
     stateDir,
     json: values.json,
+    recordTraffic: values["record-traffic"],
     ...(fixture === undefined ? {} : { fixture }),
     ...(taskDelayMs === undefined ? {} : { taskDelayMs }),
     ...(apiPort === undefined ? {} : { apiPort }),

@@ -1,15 +1,9 @@
-/** Default host: 16 cores of two threads, numbered as Linux does on most machines (siblings n and n + 16). */
-export const defaultPhysicalCores: readonly string[] = Array.from(
-  { length: 16 },
-  (_, n) => `${String(n)},${String(n + 16)}`,
-);
-
 /** Schema of the setting that describes the host's cores. */
 export const physicalCoresSchema = {
   type: "array" as const,
   items: { type: "string" as const },
   description:
-    "The host's physical cores, each as the CPU list of its hardware threads (`lscpu -e=CPU,CORE`), for example `0,16`.",
+    "The host's physical cores, each as the CPU list of its hardware threads (`lscpu -e=CPU,CORE`), for example `0,16`. Without it, the cores of the host that the stack declares.",
 };
 
 /** Highest CPU number that the kernel supports on x86-64 (`NR_CPUS`), which bounds a range's length. */

@@ -12,6 +12,7 @@ import {
   stringsAt,
   unknownYet,
 } from "./facts.ts";
+import { type HostFacts, readHost } from "./host.ts";
 
 export const vmType = "proxmoxve:index/vmLegacy:VmLegacy";
 export const containerType = "proxmoxve:index/containerLegacy:ContainerLegacy";
@@ -84,6 +85,8 @@ export interface Estate {
   readonly snapshotGuests: Maybe<readonly number[]>;
   /** CPU list that the host confines all containers to (`HIVE_CONTAINER_CPUS` of a host step). */
   readonly containerCpus: Maybe<string>;
+  /** The host that it is declared for. */
+  readonly host: HostFacts;
 }
 
 /** Reads the estate out of a stack's resources; total, whatever is unknown or missing. */
@@ -118,6 +121,7 @@ export function readEstate(resources: readonly PolicyResource[]): Estate {
     rootSteps,
     snapshotGuests: readSnapshotGuests(resources),
     containerCpus: containerCpus.find(isKnown) ?? containerCpus[0],
+    host: readHost(resources),
   };
 }
 

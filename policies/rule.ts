@@ -7,6 +7,7 @@ import type {
   StackValidationPolicy,
 } from "@pulumi/policy";
 import { type Estate, readEstate } from "./estate.ts";
+import { type HostFacts, seedHost } from "./host.ts";
 
 type PolicyConfigJSONSchema = PolicyConfigSchema["properties"][string];
 
@@ -28,6 +29,16 @@ export interface RuleText {
 export interface RuleConfig<C extends object> {
   readonly defaults: C;
   readonly schema: { readonly [K in keyof C]: PolicyConfigJSONSchema };
+}
+
+/**
+ * The settings of a rule that judges by the host. Where the configuration file says nothing, they are those of the host
+ * that the stack declares, so they have no default of their own: the engine would fill it in as if a person had set it.
+ */
+export interface HostRuleConfig<C extends object, H extends object> {
+  readonly defaults: C;
+  readonly schema: { readonly [K in keyof C | keyof H]: PolicyConfigJSONSchema };
+  readonly ofHost: (host: HostFacts) => H;
 }
 
 export type ResourceRule = ResourceValidationPolicy & Required<RuleText>;
@@ -64,12 +75,24 @@ export function stackRule<C extends object>(
     readonly check: (estate: Estate, config: C, resources: readonly PolicyResource[]) => readonly Breach[];
   },
 ): StackRule {
+  return hostRule<C, object>({ ...spec, config: { ...spec.config, ofHost: () => ({}) } });
+}
+
+/** A stack rule with settings that follow from the declared host. */
+export function hostRule<C extends object, H extends object>(
+  spec: RuleText & {
+    readonly config: HostRuleConfig<C, H>;
+    readonly check: (estate: Estate, config: C & H, resources: readonly PolicyResource[]) => readonly Breach[];
+  },
+): StackRule {
+  const { defaults, schema, ofHost } = spec.config;
   return {
     ...describe(spec),
-    configSchema: schemaOf(spec.config),
+    configSchema: schemaOf({ defaults: { ...ofHost(seedHost), ...defaults }, schema }, Object.keys(ofHost(seedHost))),
     validateStack: (args, reportViolation) => {
-      const config = { ...spec.config.defaults, ...args.getConfig<Partial<C>>() };
-      for (const breach of spec.check(readEstate(args.resources), config, args.resources)) {
+      const estate = readEstate(args.resources);
+      const config = { ...ofHost(estate.host), ...defaults, ...args.getConfig<Partial<C & H>>() };
+      for (const breach of spec.check(estate, config, args.resources)) {
         reportViolation(message(breach.found, spec), breach.urn);
       }
     },
@@ -86,13 +109,16 @@ function message(found: string, { reason, fix }: RuleText): string {
   return `${found}\nWhy: ${reason}\nFix: ${fix}`;
 }
 
-function schemaOf<C extends object>({ defaults, schema }: RuleConfig<C>): PolicyConfigSchema {
+function schemaOf<C extends object>(
+  { defaults, schema }: RuleConfig<C>,
+  ofHost: readonly string[] = [],
+): PolicyConfigSchema {
   const properties: Record<string, PolicyConfigJSONSchema> = {};
   for (const [key, property] of Object.entries<PolicyConfigJSONSchema>(schema)) {
     const value: unknown = Reflect.get(defaults, key);
     const plain =
       typeof value === "object" || typeof value === "string" || typeof value === "number" || typeof value === "boolean";
-    properties[key] = plain ? { ...property, default: value } : property;
+    properties[key] = plain && !ofHost.includes(key) ? { ...property, default: value } : property;
   }
   return { properties };
 }

@@ -1,17 +1,14 @@
 /** Settings that several rules share, so that their defaults are written once. */
-import { defaultPhysicalCores, physicalCoresSchema } from "./cpuSet.ts";
+import { physicalCoresSchema } from "./cpuSet.ts";
+import type { HostFacts } from "./host.ts";
 
 /** Machines of the seed that rules name. */
 export const tradingId = 200;
 export const bastionId = 400;
 
-/** The trading guest and the host's cores. */
-export interface TradingConfig {
-  readonly tradingId: number;
-  readonly physicalCores: readonly string[];
-}
-
-export const tradingConfig: TradingConfig = { tradingId, physicalCores: defaultPhysicalCores };
+/** The trading guest, and the host's cores. */
+export const tradingConfig: { readonly tradingId: number } = { tradingId };
+export const coresOf = ({ physicalCores }: HostFacts): Pick<HostFacts, "physicalCores"> => ({ physicalCores });
 
 export const tradingSchema = {
   tradingId: { type: "integer" as const, minimum: 100, description: "Id of the guest whose cores are its alone." },

@@ -1,6 +1,7 @@
 import * as proxmox from "@muhlba91/pulumi-proxmoxve";
 import * as pulumi from "@pulumi/pulumi";
 import {
+  Host,
   HostCpuset,
   HostDevices,
   HostFirewall,
@@ -11,7 +12,7 @@ import {
   planOrThrow,
   rootFieldsInState,
 } from "../components/proxmox/index.ts";
-import { genesisGuests, genesisOutputs } from "../components/proxmox/estate.ts";
+import { genesisGuests, genesisOutputs, hostNeeds } from "../components/proxmox/estate.ts";
 import { formatCpuList } from "../components/shared/cpuList.ts";
 import { planGenesis } from "../components/shared/genesisPlan.ts";
 import type { GenesisSettings } from "../components/shared/genesisSettings.ts";
@@ -41,6 +42,11 @@ export async function declareGenesis(settings: GenesisSettings, secrets: Genesis
     },
   });
   const opts = { provider };
+
+  const { topology, ramMiB, arcMiB, reservedMiB } = settings.host;
+  const { lan, private: inner, dmz } = settings.networks;
+  const bridges = { lan: lan.bridge, private: inner.bridge, dmz: dmz.bridge };
+  new Host("host", { topology, ramMiB, arcMiB, reservedMiB, bridges });
 
   const storage = new HostStorage(
     "host-storage",
@@ -80,7 +86,7 @@ export async function declareGenesis(settings: GenesisSettings, secrets: Genesis
         vendorData: spec.kind === "vm" && image !== undefined ? images.vendorData : undefined,
         host,
       },
-      { provider, dependsOn: [network, devices] },
+      { provider, dependsOn: [...hostNeeds(spec, network.ownBridges, devices.mappings)] },
     );
   }
   return genesisOutputs(settings, plan);

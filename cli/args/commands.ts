@@ -87,7 +87,7 @@ export const commands: readonly CommandSpec[] = [
     text: "resolve what a killed run left: locks, half-made objects, pending operations",
     positionals: ["stack"],
     choices: stackNames,
-    options: [target, yes, dryRun],
+    options: [target, dryRun],
   },
   {
     name: "review",

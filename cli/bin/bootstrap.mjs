@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { basename, delimiter, dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { enableCompileCache } from "./cache.mjs";
 
 const started = Date.now();
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -174,6 +175,7 @@ async function installDependencies() {
 
 /** Runs the entry on our own Node and ends as it ends. In place when this process already is that Node. */
 async function handOver(entry, args) {
+  enableCompileCache();
   const file = join(root, entry);
   if (!existsSync(file)) throw new SetupError(`${entry} is missing in ${root}. Restore it: git checkout -- ${entry}`);
   if (process.versions.node === readJson(join(modules, "node", "package.json"))?.version) {

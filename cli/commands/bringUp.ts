@@ -6,7 +6,11 @@ import { describeEngineFault } from "../engine/progress.ts";
 import { machinesOf } from "../output/machines.ts";
 import { CommandFailure } from "../output/failure.ts";
 import { progress, say, styled } from "../output/terminal.ts";
+import { resumeRunning } from "../repair/runState.ts";
+import { clearLocks } from "../repair/execute.ts";
+import { clearReportedLocks, refusal } from "../repair/reportedLock.ts";
 import type { Context } from "./context.ts";
+import { hostOf } from "./host.ts";
 
 /** The document of `start --once --json` and `up --json`. */
 export interface UpDocument {
@@ -54,13 +58,21 @@ export function plainOutputs(
 export async function bringUp(context: Context, session: Session): Promise<UpDocument> {
   const { target, toolchain } = context;
   progress(`${target.stack}: bringing it up with engine ${toolchain.engine.version} (${toolchain.engine.source})`);
-  const outcome = await session.run("up");
+  let outcome = await session.run("up");
+  // Another command took the stack's lock between our look at it and the engine's: it is waited for once.
+  if (!outcome.succeeded && refusal(outcome) !== undefined) {
+    await clearLocks(target);
+    await clearReportedLocks(session);
+    outcome = await session.run("up");
+  }
   const { engine, providers } = toolchain;
   const seconds = (): number => Math.round(process.uptime() * 10) / 10;
   if (!outcome.succeeded)
     throw failureOf(outcome, `up of ${target.stack}`, { stack: target.stack, engine, providers, seconds: seconds() });
+  const host = await hostOf(context, session);
+  if (host !== undefined) await resumeRunning(target, host);
   const { changes } = outcome.progress;
   progress(`${target.stack}: ${styled("green", "up")}: ${describeChanges(changes, false)}`);
-  const machines = machinesOf(plainOutputs(await session.outputs()));
+  const machines = machinesOf(plainOutputs(outcome.outputs ?? (await session.outputs())));
   return { stack: target.stack, result: "succeeded", changes, engine, providers, machines, seconds: seconds() };
 }

@@ -26,6 +26,11 @@ export function stackOf(invocation: Invocation): string {
   return invocation.positionals[0] ?? "genesis";
 }
 
+/** Commands that look at a stack, or take it down, make none in a backend of the user's. Pure. */
+export function mayCreateStack({ command, target }: Pick<Invocation, "command" | "target">): boolean {
+  return target === "lab" || ["up", "start", "adopt"].includes(command);
+}
+
 /** Readies toolchain and target, runs the work, and stops a lab that was started for it. */
 export async function withContext<T>(
   invocation: Invocation,
@@ -66,7 +71,8 @@ export async function withContext<T>(
         const pack = join(projectRoot, "policies");
         const policyPacks = options.withPolicies !== false && existsSync(join(pack, "PulumiPolicy.yaml")) ? [pack] : [];
         const engine = { file: toolchain.engine.path, env: toolchain.env };
-        return openSession({ target, engine, program, policyPacks, interrupts });
+        const create = mayCreateStack(invocation);
+        return openSession({ target, engine, program, policyPacks, interrupts, create });
       };
       return await work({ target, toolchain, lab: used, interrupts, open });
     } finally {

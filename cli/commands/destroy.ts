@@ -1,16 +1,18 @@
-import { join } from "node:path";
-import { appendFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { appendFileSync, mkdirSync } from "node:fs";
 import type { Invocation } from "../args/parse.ts";
 import { planRelease, type ReleasePlan } from "../destroy/protection.ts";
 import { describeChanges } from "../engine/changes.ts";
-import type { Session } from "../engine/session.ts";
+import type { Deployment, Session } from "../engine/session.ts";
 import { describeUrn } from "../engine/urn.ts";
 import { CommandFailure } from "../output/failure.ts";
 import { ask, print, printJson, progress } from "../output/terminal.ts";
 import { ProxmoxApi } from "../proxmox/api.ts";
-import { decodeState, withoutProtection } from "../repair/deployment.ts";
+import { type StateResource, decodeState, withoutProtection } from "../repair/deployment.ts";
+import { clearLocks, repairStack } from "../repair/execute.ts";
 import { observeHost } from "../repair/observe.ts";
-import type { HostConnection } from "../targets/target.ts";
+import { forgetRunning, rememberRunning } from "../repair/runState.ts";
+import type { HostConnection, Target } from "../targets/target.ts";
 import { labStateFolder } from "../targets/stateFolder.ts";
 import { failureOf } from "./bringUp.ts";
 import { withContext } from "./context.ts";
@@ -22,14 +24,13 @@ export async function destroy(invocation: Invocation): Promise<number> {
   return withContext(
     invocation,
     async (context) => {
-      const session = await readyForChange(context, { ...invocation, skipPreflight: true });
-      const exported = await session.exportState();
-      const { resources } = decodeState(exported.deployment);
-      const plan = planRelease(resources, invocation.unprotect);
+      const session = await context.open();
       const stack = session.target.stack;
-      refuseHeld(plan, stack, invocation.unprotect);
-      const custom = resources.filter(({ type }) => !type.startsWith("pulumi:") && !type.startsWith("hive:"));
+      const first = await planDestroy(session, invocation);
       if (invocation.dryRun) {
+        const { custom, plan } = first;
+        await clearLocks(context.target, { dryRun: true });
+        await repairStack(session, await hostOf(context, session), { dryRun: true });
         const document = {
           stack,
           result: "planned",
@@ -40,11 +41,18 @@ export async function destroy(invocation: Invocation): Promise<number> {
         else await print(custom.map(({ urn }) => `delete ${describeUrn(urn)}`).join("\n") || "nothing to delete");
         return 0;
       }
-      if (custom.length > 0) await confirm(invocation, stack, custom.length, plan);
+      if (first.custom.length > 0) await confirm(invocation, stack, first.custom.length, first.plan);
+      await readyForChange(context, { ...invocation, skipPreflight: true }, session);
+      // Repair, or an update that was waited for, has changed the state.
+      const { exported, plan, custom } = await planDestroy(session, invocation);
+      if (custom.some(({ urn }) => !first.custom.some((known) => known.urn === urn)))
+        throw new CommandFailure(`${stack} has grown since it was confirmed; nothing was destroyed. Run it again.`);
       const host = await hostOf(context, session);
       await release(session, host, plan, exported);
+      if (host !== undefined) await rememberRunning(context.target, host);
       const outcome = await session.run("destroy");
       if (!outcome.succeeded) throw failureOf(outcome, `destroy of ${stack}`, { stack });
+      forgetRunning(context.target);
       const { changes } = outcome.progress;
       progress(`${stack}: ${describeChanges(changes, false)}`);
       if (invocation.json)
@@ -59,6 +67,23 @@ export async function destroy(invocation: Invocation): Promise<number> {
     },
     { withPolicies: false },
   );
+}
+
+interface DestroyPlan {
+  readonly exported: Deployment;
+  readonly plan: ReleasePlan;
+  /** What lies on the host or beside it; components and providers do not. */
+  readonly custom: readonly StateResource[];
+}
+
+/** What would be destroyed. Changes nothing. @throws CommandFailure while a protected guest was not let go */
+async function planDestroy(session: Session, { unprotect }: Invocation): Promise<DestroyPlan> {
+  const exported = await session.exportState();
+  const { resources } = decodeState(exported.deployment);
+  const plan = planRelease(resources, unprotect);
+  refuseHeld(plan, session.target.stack, unprotect);
+  const custom = resources.filter(({ type }) => !type.startsWith("pulumi:") && !type.startsWith("hive:"));
+  return { exported, plan, custom };
 }
 
 /** Refuses while a protected guest was not let go, naming each. */
@@ -88,8 +113,9 @@ async function confirm(invocation: Invocation, stack: string, count: number, pla
 }
 
 /**
- * Lifts the protection: first in the state, then Proxmox's own flag, with which it refuses the deletion. Both are written
- * down first; a run killed in between is completed by the same command.
+ * Lifts the protection, written down first: Proxmox's own flag, with which it refuses the deletion, then the state's.
+ * In this order, because the state's is the one that is asked for by name: a run killed in between is completed by the
+ * same command, and taken back by the next `up`.
  */
 async function release(
   session: Session,
@@ -103,6 +129,7 @@ async function release(
     session.target.kind === "lab" ? labStateFolder().root : join(session.target.workDir, ".hive"),
     "journal.jsonl",
   );
+  mkdirSync(dirname(journal), { recursive: true, mode: 0o700 });
   for (const guest of plan.released) {
     appendFileSync(
       journal,
@@ -111,13 +138,16 @@ async function release(
     );
     progress(`guest ${guest.id} (${guest.name}): protection lifted, as --unprotect asks`);
   }
+  if (host !== undefined) await releaseOnHost(session.target, host, plan);
   await session.importState({ ...exported, deployment: withoutProtection(exported.deployment, urns) });
-  if (host === undefined) return;
+}
+
+async function releaseOnHost(target: Target, host: HostConnection, plan: ReleasePlan): Promise<void> {
   const api = new ProxmoxApi(host);
   const wanted = new Set(plan.released.map(({ id }) => id));
   for (const object of await observeHost(api)) {
     if (object.kind !== "guest" || object.protected !== true || !wanted.has(object.id)) continue;
-    const { project, stack } = session.target;
+    const { project, stack } = target;
     if (object.mark?.project !== project || object.mark.stack !== stack)
       throw new CommandFailure(
         `guest ${object.id} on the host does not carry the mark of ${stack}: it is not ours to delete`,

@@ -1,48 +1,40 @@
 import type { Invocation } from "../args/parse.ts";
-import type { Fault } from "../../components/shared/faults.ts";
+import { type Check, checkOfFault, nodeCheck } from "../doctor/check.ts";
+import { judgeMachine, readMachine } from "../doctor/machine.ts";
 import { print, printJson } from "../output/terminal.ts";
-import { plainMessage } from "../output/failure.ts";
+import { FaultsError } from "../../components/shared/faults.ts";
+import { adviceFor } from "../engine/advice.ts";
+import { CommandFailure, plainMessage } from "../output/failure.ts";
+import { cacheRoot } from "../setup/paths.ts";
 import { judgeLock, observeHolder, readLocks } from "../repair/lock.ts";
 import { labStateFolder } from "../targets/stateFolder.ts";
 import { withContext } from "./context.ts";
 import { hostOf } from "./host.ts";
 
-/** One thing that was looked at. */
-export interface Check {
-  readonly name: string;
-  readonly ok: boolean;
-  readonly found: string;
-  /** What to do, when it is not as it should be. */
-  readonly fix?: string | undefined;
-}
-
-const fromFault = (fault: Fault): Check => ({
-  name: `host: ${fault.property}`,
-  ok: false,
-  found: `${fault.value ?? "missing"}; needed: ${fault.limit}`,
-  fix: fault.fix,
-});
-
 /** `hive doctor`: everything that a run needs, each failure with its fix. Exit 1 when something is missing. */
 export async function doctor(invocation: Invocation): Promise<number> {
-  const checks: Check[] = [nodeCheck(process.version), await labCheck()];
+  const [machine, labState] = await Promise.all([readMachine(cacheRoot()), labCheck()]);
+  const checks: Check[] = [nodeCheck(process.version)];
+  const rest: Check[] = [labState];
+  let toolchainIsReady = false;
   try {
     await withContext(
       invocation,
       async (context) => {
+        toolchainIsReady = true;
         const { engine, providers } = context.toolchain;
-        checks.push({ name: "engine", ok: true, found: `${engine.version} (${engine.source}) at ${engine.path}` });
+        rest.push({ name: "engine", ok: true, found: `${engine.version} (${engine.source}) at ${engine.path}` });
         for (const [name, tool] of Object.entries(providers))
-          checks.push({
+          rest.push({
             name: `provider ${name}`,
             ok: true,
             found: `${tool.version} (${tool.source}) at ${tool.path}`,
           });
-        checks.push(...lockChecks(context.target));
+        rest.push(...lockChecks(context.target));
         const session = await context.open();
         const host = await hostOf(context, session);
         if (host === undefined) {
-          checks.push({
+          rest.push({
             name: "host",
             ok: false,
             found: "endpoint or apiToken is not set",
@@ -56,20 +48,25 @@ export async function doctor(invocation: Invocation): Promise<number> {
           await checkHost(context.target, session, host),
           context.target.kind,
         );
-        checks.push(...notes.map((note) => ({ ...fromFault(note), ok: true })));
-        if (faults.length === 0) checks.push({ name: "host", ok: true, found: `${host.endpoint} has everything` });
-        checks.push(...faults.map(fromFault));
+        rest.push(...notes.map((note) => ({ ...checkOfFault(note), ok: true })));
+        if (faults.length === 0) rest.push({ name: "host", ok: true, found: `${host.endpoint} has everything` });
+        rest.push(...faults.map(checkOfFault));
       },
       { stack: "genesis" },
     );
   } catch (error) {
-    checks.push({
+    if (error instanceof CommandFailure || error instanceof FaultsError) rest.push(...error.faults.map(checkOfFault));
+    rest.push({
       name: "set-up",
       ok: false,
       found: plainMessage(error),
-      fix: "Repair the cause and run hive doctor again.",
+      fix:
+        error instanceof CommandFailure && error.faults.length > 0
+          ? "Do what the lines above say, then run hive doctor again."
+          : adviceFor(plainMessage(error)),
     });
   }
+  checks.push(...judgeMachine(machine, toolchainIsReady), ...rest);
   const ok = checks.every((check) => check.ok);
   if (invocation.json) await printJson({ ok, checks });
   else
@@ -82,18 +79,6 @@ export async function doctor(invocation: Invocation): Promise<number> {
         .join("\n"),
     );
   return ok ? 0 : 1;
-}
-
-/** Whether this Node can run the command line and Pulumi's SDK. */
-export function nodeCheck(version: string): Check {
-  const [major = 0, minor = 0] = version.replace(/^v/, "").split(".").map(Number);
-  const ok = major > 22 || (major === 22 && minor >= 18);
-  return {
-    name: "node",
-    ok,
-    found: version,
-    fix: ok ? undefined : "npm ci (it brings a current Node), then npm run hive -- doctor",
-  };
 }
 
 async function labCheck(): Promise<Check> {

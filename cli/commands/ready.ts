@@ -4,20 +4,18 @@ import type { Session } from "../engine/session.ts";
 import { CommandFailure } from "../output/failure.ts";
 import { progress } from "../output/terminal.ts";
 import { clearLocks, repairStack } from "../repair/execute.ts";
+import { clearReportedLocks } from "../repair/reportedLock.ts";
 import { type Context } from "./context.ts";
 import { hostOf } from "./host.ts";
 
 /** Opens the stack for a change: what a killed run left is repaired first, then the host is checked. */
-export async function readyForChange(
-  context: Context,
-  invocation: Invocation,
-  options: { readonly preflight?: boolean } = {},
-): Promise<Session> {
+export async function readyForChange(context: Context, invocation: Invocation, opened?: Session): Promise<Session> {
   await clearLocks(context.target);
-  const session = await context.open();
+  const session = opened ?? (await context.open());
+  await clearReportedLocks(session);
   const host = await hostOf(context, session);
   if (host !== undefined) await repairStack(session, host);
-  if (options.preflight !== false && !invocation.skipPreflight && host !== undefined) {
+  if (!invocation.skipPreflight && host !== undefined) {
     const { checkHost } = await import("../preflight/check.ts");
     const { splitFaults } = await import("../preflight/blocking.ts");
     const { blocking: faults, notes } = splitFaults(

@@ -1,6 +1,7 @@
 import type { Invocation } from "../args/parse.ts";
 import { print, printJson } from "../output/terminal.ts";
 import { clearLocks, repairStack } from "../repair/execute.ts";
+import { clearReportedLocks } from "../repair/reportedLock.ts";
 import { withContext } from "./context.ts";
 import { hostOf } from "./host.ts";
 
@@ -11,6 +12,7 @@ export async function repair(invocation: Invocation): Promise<number> {
     async (context) => {
       const locks = await clearLocks(context.target, { dryRun: invocation.dryRun });
       const session = await context.open();
+      if (!invocation.dryRun) locks.push(...(await clearReportedLocks(session)));
       const { done } = await repairStack(session, await hostOf(context, session), { dryRun: invocation.dryRun });
       const document = {
         stack: context.target.stack,

@@ -6,7 +6,7 @@ import { objectOf } from "../repair/objects.ts";
 export interface ProtectedGuest {
   readonly id: string;
   readonly name: string;
-  /** Every protected resource of it: the guest itself and what stands around it. */
+  /** The protected resources whose object is this guest. */
   readonly urns: readonly string[];
 }
 
@@ -28,7 +28,8 @@ export function planRelease(resources: readonly StateResource[], unprotect: read
   const others: string[] = [];
   for (const resource of protectedOnes) {
     const place = objectOf(resource.type, resource.inputs);
-    if (place?.kind === "guest") {
+    if (place?.kind !== "guest") others.push(resource.urn);
+    else {
       const name = resource.inputs["name"] ?? resource.inputs["hostname"];
       const known = guests.get(place.id) ?? {
         name: typeof name === "string" ? name : describeUrn(resource.urn),
@@ -37,18 +38,6 @@ export function planRelease(resources: readonly StateResource[], unprotect: read
       known.urns.push(resource.urn);
       guests.set(place.id, known);
     }
-  }
-  // A component that stands for a guest is protected with it: it is the parent in the guest's URN.
-  for (const resource of protectedOnes) {
-    if (objectOf(resource.type, resource.inputs)?.kind === "guest") continue;
-    const name = resource.urn.split("::").at(-1) ?? "";
-    const owner = [...guests.values()].find((guest) =>
-      guest.urns.some(
-        (urn) => (urn.split("::").at(-1) ?? "").startsWith(name) || name.startsWith(urn.split("::").at(-1) ?? "\n"),
-      ),
-    );
-    if (owner === undefined) others.push(resource.urn);
-    else owner.urns.push(resource.urn);
   }
   const all = unprotect.includes("all");
   const list = [...guests]

@@ -1,6 +1,10 @@
 /** What to do about the engine's and the provider's messages, by what they say. First match wins. */
 const advice: readonly { readonly says: RegExp; readonly fix: string }[] = [
   {
+    says: /; allowed: /,
+    fix: "Each line above says what to set. Then run the same command again.",
+  },
+  {
     says: /only root can set|root@pam/i,
     fix: "Only root@pam may set this field: it belongs into the root-only step over SSH, not into the token's call.",
   },

@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   type EngineEvent,
@@ -9,7 +9,9 @@ import {
   type PulumiFn,
   type Stack,
 } from "@pulumi/pulumi/automation/index.js";
+import { CommandFailure } from "../output/failure.ts";
 import { progress as tell } from "../output/terminal.ts";
+import { engineEnvironment } from "../targets/environment.ts";
 import type { Target } from "../targets/target.ts";
 import type { Interrupts } from "./interrupt.ts";
 import { plainText } from "./plainText.ts";
@@ -25,6 +27,8 @@ export interface SessionOptions {
   /** Folders of policy packs that preview and up must pass. */
   readonly policyPacks: readonly string[];
   readonly interrupts?: Interrupts | undefined;
+  /** Whether a stack that is not there is made; `true` unless said. */
+  readonly create?: boolean | undefined;
 }
 
 /** How a run of the engine ended, with all that its events told. */
@@ -34,6 +38,8 @@ export interface Outcome {
   /** The engine's own last words when it failed without an event that tells why. */
   readonly message?: string | undefined;
   readonly events: readonly EngineEvent[];
+  /** The stack's outputs after an `up` that succeeded. */
+  readonly outputs?: OutputMap | undefined;
 }
 
 /** A deployment as `pulumi stack export` gives it: secrets stay encrypted. */
@@ -61,12 +67,16 @@ export interface Session {
   engine(args: readonly string[], input?: string): Promise<EngineExit>;
 }
 
-/** Opens a stack, creating it when it is not there, with its settings in step. */
+/**
+ * Opens a stack with its settings in step; it is created when it is not there and may be.
+ * @throws CommandFailure when it is not there and may not be created
+ */
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { target, interrupts } = options;
-  const env: Record<string, string> = { ...target.env, ...options.engine.env, PULUMI_AUTOMATION_API: "true" };
-  // The backend's login is kept apart for the lab; plugins come from PATH.
-  if (target.kind === "lab" && target.env["PULUMI_HOME"] !== undefined) env["PULUMI_HOME"] = target.env["PULUMI_HOME"];
+  const env: Record<string, string> = {
+    ...engineEnvironment(target, options.engine.env, homedir()),
+    PULUMI_AUTOMATION_API: "true",
+  };
   process.env["PATH"] = env["PATH"];
 
   const start = (
@@ -119,12 +129,19 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     stack = await select();
   } catch (error) {
     if (!(error instanceof EngineError) || !/no stack named/.test(error.message)) throw error;
+    if (options.create === false)
+      throw new CommandFailure(
+        `stack ${target.stack} does not exist in this backend; run pulumi stack init ${target.stack}`,
+      );
     await engine([
       "stack",
       "init",
       target.stack,
       ...(target.kind === "lab" ? ["--secrets-provider", "passphrase"] : []),
-    ]);
+    ]).catch((failure: unknown) => {
+      // Another command has made it at the same moment.
+      if (!(failure instanceof EngineError) || !/already exists/.test(failure.message)) throw failure;
+    });
     stack = await select();
   }
   await writeSettings(target, async (key, value) => {
@@ -190,11 +207,13 @@ async function runOperation(
   };
   const packs = options.policyPacks.length === 0 ? {} : { policyPacks: [...options.policyPacks] };
   try {
-    if (operation === "up") await stack.up({ ...common, ...packs });
+    let outputs: OutputMap | undefined;
+    // It has read the outputs already: asking again would start the engine twice more.
+    if (operation === "up") ({ outputs } = await stack.up({ ...common, ...packs }));
     else if (operation === "preview") await stack.preview({ ...common, ...packs });
     else if (operation === "destroy") await stack.destroy(common);
     else await stack.refresh(common);
-    return { succeeded: true, progress, events };
+    return { succeeded: true, progress, events, outputs };
   } catch (error) {
     return {
       succeeded: false,

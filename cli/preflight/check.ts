@@ -1,10 +1,15 @@
 import type { Fault } from "../../components/shared/faults.ts";
 import { parseGenesisConfig } from "../../components/shared/genesisConfig.ts";
 import { planGenesis } from "../../components/shared/genesisPlan.ts";
+import type { GenesisSettings } from "../../components/shared/genesisSettings.ts";
 import { SecretText } from "../../components/shared/secretText.ts";
 import type { Session } from "../engine/session.ts";
+import { decodeState } from "../repair/deployment.ts";
+import { objectOf } from "../repair/objects.ts";
+import { CommandFailure } from "../output/failure.ts";
 import { progress } from "../output/terminal.ts";
 import type { HostConnection, Target } from "../targets/target.ts";
+import { declaredObjects } from "./declaredObjects.ts";
 import { judgePreflight } from "./judge.ts";
 import { observe } from "./observe.ts";
 
@@ -17,7 +22,22 @@ export async function checkHost(target: Target, session: Session, host: HostConn
   const plan = planGenesis(parsed.value);
   if (!plan.ok) return plan.faults;
   progress(`preflight: asking ${host.endpoint} and ${host.ssh.user}@${host.ssh.host} whether everything is there`);
-  return judgePreflight(await observe(host, target), parsed.value, plan.value.machines);
+  const { resources } = decodeState((await session.exportState()).deployment);
+  const known = resources.flatMap(({ type, inputs }) => objectOf(type, inputs) ?? []);
+  return judgePreflight(
+    await observe(host, target, known),
+    parsed.value,
+    plan.value.machines,
+    declaredObjects(parsed.value, plan.value),
+  );
+}
+
+/** The validated settings of stack genesis; `undefined` for other stacks. @throws CommandFailure with every fault */
+export async function settingsOf(target: Target, session: Session): Promise<GenesisSettings | undefined> {
+  if (target.stack !== "genesis") return undefined;
+  const parsed = parseGenesisConfig(await rawConfig(target, session));
+  if (!parsed.ok) throw new CommandFailure("the settings of stack genesis have faults", { faults: parsed.faults });
+  return parsed.value;
 }
 
 /** The configuration by key without namespace; secrets are wrapped, so that no fault can show one. */

@@ -2,8 +2,18 @@ import type { Fault } from "../../components/shared/faults.ts";
 import type { GenesisSettings } from "../../components/shared/genesisSettings.ts";
 import type { Machine } from "../../components/shared/machines.ts";
 import { physicalCores } from "../../components/shared/topology.ts";
+import type { HostObject } from "../repair/objects.ts";
 import type { HostObservation } from "./observation.ts";
 import { judgePrivileges, neededPrivileges } from "./privileges.ts";
+
+const nouns: Readonly<Record<HostObject["kind"], string>> = {
+  guest: "guest",
+  bridge: "bridge",
+  mapping: "resource mapping",
+  storage: "storage",
+  file: "file",
+  group: "security group",
+};
 
 /** Memory that firmware and devices keep for themselves: a 128 GiB machine shows about 125.6 GiB. */
 const hiddenRamShare = 0.05;
@@ -16,6 +26,7 @@ export function judgePreflight(
   seen: HostObservation,
   settings: GenesisSettings,
   machines: readonly Pick<Machine, "id" | "hostname">[],
+  declared: readonly Pick<HostObject, "kind" | "id">[],
 ): Fault[] {
   const faults: Fault[] = [];
   const { nodeName, networks, storage, devices, images, ssh } = settings;
@@ -139,16 +150,24 @@ export function judgePreflight(
         `Move the other guest to another id, or take it in: hive adopt --only ${String(machine.id)}`,
       );
   }
-  for (const name of ["windowsIso", "virtioIso"] as const) {
-    const volume = images[name];
-    if (volume !== undefined && seen.isos !== undefined && !seen.isos.includes(volume))
-      add(
-        `images.${name}`,
-        volume,
-        `an ISO on the host: ${seen.isos.join(", ") || "there is none"}`,
-        "Upload it in the web interface, or leave the setting out.",
-      );
+  for (const { kind, id } of declared) {
+    if (seen.objects?.some((object) => object.kind === kind && object.id === id && !object.ours) !== true) continue;
+    const name = id.split("/").at(-1) ?? id;
+    add(
+      `${nouns[kind]} ${name}`,
+      "there already, and not ours",
+      "free, or in the stack's state",
+      `Take it in: hive adopt --only ${name}. Or remove it on the host, or give ours another name.`,
+    );
   }
+  const { windowsIso } = images;
+  if (windowsIso !== undefined && seen.isos !== undefined && !seen.isos.includes(windowsIso))
+    add(
+      "images.windowsIso",
+      windowsIso,
+      `an ISO on the host: ${seen.isos.join(", ") || "there is none"}`,
+      "Upload it in the web interface, or leave the setting out.",
+    );
   return faults;
 }
 

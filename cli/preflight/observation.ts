@@ -1,3 +1,4 @@
+import type { HostObject } from "../repair/objects.ts";
 import type { HostTopology } from "../../components/shared/topology.ts";
 
 /** What the host said, before anything is changed. A part that could not be asked is `undefined`. */
@@ -23,8 +24,10 @@ export interface HostObservation {
   readonly usb: readonly string[] | undefined;
   readonly ramMiB: number | undefined;
   readonly topology: HostTopology | undefined;
-  /** Guests with their mark's stack, when they carry one. */
+  /** Guests; ours carry our mark, or the state holds them (adopted ones get their mark by the next `up`). */
   readonly guests: readonly { readonly id: number; readonly name: string; readonly ours: boolean }[] | undefined;
+  /** Bridges, storages, mappings and security groups, by the same rule. */
+  readonly objects: readonly (Pick<HostObject, "kind" | "id"> & { readonly ours: boolean })[] | undefined;
   /** Volume ids of ISO images. */
   readonly isos: readonly string[] | undefined;
 }

@@ -2,6 +2,7 @@ import { parseLscpu } from "../../components/shared/topology.ts";
 import { ApiError, ProxmoxApi, type Row } from "../proxmox/api.ts";
 import { sshRun } from "../proxmox/ssh.ts";
 import { observeHost } from "../repair/observe.ts";
+import type { HostObject } from "../repair/objects.ts";
 import type { HostConnection, Target } from "../targets/target.ts";
 import type { HostObservation } from "./observation.ts";
 
@@ -22,18 +23,23 @@ async function maybe<T>(ask: () => Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** Asks the host by API and SSH. Changes nothing. */
+/** Asks the host by API and SSH. Changes nothing. `known` is what the stack's state holds. */
 export async function observe(
   host: HostConnection,
   target: Pick<Target, "project" | "stack">,
+  known: readonly Pick<HostObject, "kind" | "id">[],
 ): Promise<HostObservation> {
-  const [overApi, overSsh] = await Promise.all([observeApi(host, target), observeSsh(host)]);
+  const [overApi, overSsh] = await Promise.all([observeApi(host, target, known), observeSsh(host)]);
   return { tokenId: host.apiToken.split("=")[0] ?? "", ...overApi, ...overSsh };
 }
 
 type ApiPart = Omit<HostObservation, "tokenId" | "sshProblem" | "uid" | "hasQm" | "topology" | "usb">;
 
-async function observeApi(host: HostConnection, target: Pick<Target, "project" | "stack">): Promise<ApiPart> {
+async function observeApi(
+  host: HostConnection,
+  target: Pick<Target, "project" | "stack">,
+  known: readonly Pick<HostObject, "kind" | "id">[],
+): Promise<ApiPart> {
   const api = new ProxmoxApi(host);
   const node = host.nodeName;
   const nothing = {
@@ -45,6 +51,7 @@ async function observeApi(host: HostConnection, target: Pick<Target, "project" |
     pci: undefined,
     ramMiB: undefined,
     guests: undefined,
+    objects: undefined,
     isos: undefined,
   };
   let nodes: string[];
@@ -62,17 +69,22 @@ async function observeApi(host: HostConnection, target: Pick<Target, "project" |
     maybe(() => api.list(`/nodes/${node}/hardware/pci`)),
     maybe(() => api.record(`/nodes/${node}/status`)),
   ]);
-  const guests = await maybe(async () => {
+  const taken = await maybe(async () => {
     const names = new Map<string, string>();
     for (const kind of ["qemu", "lxc"])
       for (const row of await api.list(`/nodes/${node}/${kind}`)) names.set(text(row, "vmid"), text(row, "name"));
-    return (await observeHost(api))
-      .filter(({ kind }) => kind === "guest")
-      .map(({ id, mark }) => ({
-        id: Number(id),
-        name: names.get(id) ?? "",
-        ours: mark?.project === target.project && mark.stack === target.stack,
-      }));
+    const inState = new Set(known.map(({ kind, id }) => `${kind} ${id}`));
+    const seen = (await observeHost(api)).map(({ kind, id, mark }) => ({
+      kind,
+      id,
+      ours: (mark?.project === target.project && mark.stack === target.stack) || inState.has(`${kind} ${id}`),
+    }));
+    return {
+      guests: seen
+        .filter(({ kind }) => kind === "guest")
+        .map(({ id, ours }) => ({ id: Number(id), name: names.get(id) ?? "", ours })),
+      objects: seen.filter(({ kind }) => kind !== "guest"),
+    };
   });
   const isos = await maybe(async () => {
     const found: string[] = [];
@@ -105,7 +117,8 @@ async function observeApi(host: HostConnection, target: Pick<Target, "project" |
       iommuGroup: typeof row["iommugroup"] === "number" ? row["iommugroup"] : undefined,
     })),
     ramMiB: typeof total === "number" ? Math.floor(total / 2 ** 20) : undefined,
-    guests,
+    guests: taken?.guests,
+    objects: taken?.objects,
     isos,
   };
 }

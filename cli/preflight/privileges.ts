@@ -1,12 +1,23 @@
 import type { Fault } from "../../components/shared/faults.ts";
 
+interface NeededPrivileges {
+  readonly path: string;
+  readonly privileges: readonly string[];
+  readonly why: string;
+}
+
 /** What the token must be allowed to do, by path. Source: the `permissions` of each call in Proxmox VE's API viewer. */
 export function neededPrivileges(settings: {
   readonly storages: readonly string[];
   readonly nodeName: string;
   readonly devices: boolean;
-}): readonly { readonly path: string; readonly privileges: readonly string[]; readonly why: string }[] {
+}): readonly NeededPrivileges[] {
   return [
+    {
+      path: "/",
+      privileges: ["Sys.Audit", "Sys.Console", "Sys.Modify"],
+      why: "security groups, the cluster's firewall and the guests' start order are changed, and the provider gives guests a drive cdrom",
+    },
     {
       path: "/vms",
       privileges: [
@@ -21,19 +32,21 @@ export function neededPrivileges(settings: {
         "VM.Config.Memory",
         "VM.Config.Network",
         "VM.Config.Options",
+        "VM.GuestAgent.Audit",
         "VM.PowerMgmt",
       ],
-      why: "guests are created, changed and started",
+      why: "guests are created, changed and started, and their agents asked for addresses",
     },
+    { path: "/storage", privileges: ["Datastore.Allocate"], why: "a storage is created" },
     ...settings.storages.map((id) => ({
       path: `/storage/${id}`,
-      privileges: ["Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit"],
+      privileges: ["Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit"],
       why: "disks, images and snippets are stored",
     })),
     {
       path: `/nodes/${settings.nodeName}`,
-      privileges: ["Sys.Audit", "Sys.Modify"],
-      why: "bridges and the host's firewall are changed",
+      privileges: ["Sys.AccessNetwork", "Sys.Audit", "Sys.Modify"],
+      why: "bridges and the host's firewall are changed, and images downloaded",
     },
     { path: "/sdn/zones/localnetwork", privileges: ["SDN.Use"], why: "network cards are put on bridges" },
     ...(settings.devices
@@ -65,24 +78,24 @@ export function privilegesAt(
 export function judgePrivileges(
   permissions: Readonly<Record<string, readonly string[]>>,
   tokenId: string,
-  needed: ReturnType<typeof neededPrivileges>,
+  needed: readonly NeededPrivileges[],
 ): Fault[] {
+  const root = privilegesAt(permissions, "/");
+  // Proxmox lets a download by URL pass with either.
+  const mayDownload = ["Sys.Audit", "Sys.Modify"].every((privilege) => root.has(privilege));
+  const [user = tokenId] = tokenId.split("!");
   return needed.flatMap(({ path, privileges, why }) => {
     const held = privilegesAt(permissions, path);
-    const missing = privileges.filter((privilege) => !held.has(privilege));
+    const missing = privileges.filter(
+      (privilege) => !held.has(privilege) && !(privilege === "Sys.AccessNetwork" && mayDownload),
+    );
     if (missing.length === 0) return [];
-    const role = `Hive${path
-      .split("/")
-      .filter((part) => part !== "")
-      .map((part) => part.replace(/[^A-Za-z0-9]/g, ""))
-      .map((part) => part.charAt(0).toUpperCase() + part.slice(1))
-      .join("")}`;
     return [
       {
         property: `privileges of ${tokenId} on ${path}`,
         value: `without ${missing.join(", ")}`,
         limit: `${privileges.join(", ")}, because ${why}`,
-        fix: `On the host: pveum role add ${role} --privs "${privileges.join(",")}" && pveum acl modify ${path} --tokens '${tokenId}' --roles ${role}`,
+        fix: `On the host: pveum role modify Hive --append --privs "${missing.join(" ")}" && pveum acl modify ${path} --users '${user}' --roles Hive && pveum acl modify ${path} --tokens '${tokenId}' --roles Hive`,
       },
     ];
   });

@@ -7,7 +7,9 @@ import { sshRun } from "../proxmox/ssh.ts";
 import type { HostConnection, Target } from "../targets/target.ts";
 import { decodeState, withoutPending } from "./deployment.ts";
 import { type LockInfo, breakLock, judgeLock, observeHolder, readLocks } from "./lock.ts";
-import { deleteObject, observeHost } from "./observe.ts";
+import { clearRules, deleteObject, observeHost } from "./observe.ts";
+import { endOrphanedPlugins } from "./plugins.ts";
+import { undoSteps } from "./undo.ts";
 import { type RepairPlan, planRepair } from "./plan.ts";
 
 /** How long a live engine whose parent may have died is given to end by itself, in seconds. */
@@ -34,7 +36,11 @@ export async function clearLocks(
       } else live.push({ lock, why: verdict.why });
     }
     const [first] = live;
-    if (first === undefined || options.dryRun === true) return broken;
+    if (options.dryRun === true) return broken;
+    if (first === undefined) {
+      endOrphanedPlugins(`file://${backendFolder}`);
+      return broken;
+    }
     if (Date.now() >= giveUp)
       throw new CommandFailure(
         `the stack is locked: ${first.why}. Wait for it to end; a lock of a live process is never broken.`,
@@ -62,11 +68,11 @@ export async function repairStack(
   const exported = await session.exportState();
   const state = decodeState(exported.deployment);
   const api = host === undefined ? undefined : new ProxmoxApi(host);
-  const objects = api === undefined ? [] : await observeHost(api);
   const { project, stack } = session.target;
+  const objects = api === undefined ? [] : await observeHost(api, `hive-${stack}-`);
   const plan = planRepair({ project, stack, state, host: objects });
   if (plan.faults.length > 0) throw new FaultsError("repair stops, nothing was changed", plan.faults);
-  const done: string[] = [];
+  const done = host === undefined ? [] : await undoSteps(host, { project, stack, state }, options.dryRun === true);
   for (const step of plan.steps) {
     const what = "object" in step ? `${step.object.kind} ${step.object.id}` : step.urn;
     const line = `${step.kind} ${what}: ${step.why}`;
@@ -74,6 +80,7 @@ export async function repairStack(
     done.push(line);
     if (options.dryRun === true || api === undefined || host === undefined) continue;
     if (step.kind === "unlock-guest") await unlockGuest(host, step.object.id, step.object.guestType);
+    if (step.kind === "clear-rules") await clearRules(api, step.object);
     if (step.kind === "delete") await deleteObject(api, step.object);
   }
   if (options.dryRun === true) return { plan, done };

@@ -17,6 +17,14 @@ export interface HostObject {
   readonly running?: boolean | undefined;
   /** Storage: the ZFS dataset behind it, the one thing by which a storage can be told (it has no comment field). */
   readonly pool?: string | undefined;
+  /** Guests of ours: whether they have not been started since they were made; absent when the host cannot tell. */
+  readonly neverStarted?: boolean | undefined;
+  /** Guests of ours: seconds since they were made, by the host's clock; absent when the host cannot tell. */
+  readonly madeSecAgo?: number | undefined;
+  /** Guests of ours: number of firewall rules. */
+  readonly rules?: number | undefined;
+  /** Security groups: the host's own rules refer to it. */
+  readonly inUse?: boolean | undefined;
   /** A guest's lock (`create`, `clone`, …) that a killed task left. */
   readonly lock?: string | undefined;
 }
@@ -57,7 +65,9 @@ export function objectOf(
     case "FileLegacy": {
       const store = text("datastoreId");
       const content = text("contentType");
-      const name = text("fileName");
+      const raw = inputs["sourceRaw"];
+      const rawName = typeof raw === "object" && raw !== null ? Reflect.get(raw, "fileName") : undefined;
+      const name = text("fileName") ?? (typeof rawName === "string" ? rawName : undefined);
       return store === undefined || content === undefined || name === undefined
         ? undefined
         : { kind: "file", id: `${store}:${content}/${name}` };
@@ -65,6 +75,13 @@ export function objectOf(
     default:
       return undefined;
   }
+}
+
+/** The guest that a firewall resource is about. */
+export function guestOf(type: string, inputs: Readonly<Record<string, unknown>>): string | undefined {
+  if (!/^proxmoxve:firewall\/(rules|options)/.test(type)) return undefined;
+  const id = inputs["vmId"] ?? inputs["containerId"];
+  return typeof id === "number" || typeof id === "string" ? String(id) : undefined;
 }
 
 /** The mark of a description or comment as the API gives it (guests' notes come URL-encoded in some versions). */

@@ -44,14 +44,13 @@ export function collectReview(stack: string, events: readonly EngineEvent[]): Re
       const message = plainText(diagnostic.message);
       if (severity === "error") failed = true;
       // The engine's own last word, which tells nothing.
-      if (message !== "" && !/^(preview|update) failed$/.test(message))
+      // Where plugins come from is this machine's affair.
+      if (message !== "" && !/^(preview|update) failed$|^using \S+ from \$PATH at /.test(message))
         diagnostics.set(`${severity} ${urn ?? ""} ${message}`, { severity, urn, message });
     }
     if (event.summaryEvent !== undefined) {
       finished = true;
-      packs = Object.entries(event.summaryEvent.policyPacks ?? {}).map(([name, version]) =>
-        `${name} ${version}`.trim(),
-      );
+      packs = packsOf(event.summaryEvent);
     }
   }
   const shown = [...steps.values()].filter((step) => step.op !== "same" || unprotects(step));
@@ -63,6 +62,13 @@ export function collectReview(stack: string, events: readonly EngineEvent[]): Re
     packs,
     finished: finished && !failed,
   };
+}
+
+/** Packs as `name version`. The engine writes the field with a capital and adds where the pack lies; its types say neither. */
+function packsOf(summary: NonNullable<EngineEvent["summaryEvent"]>): string[] {
+  const packs: unknown = summary.policyPacks ?? Reflect.get(summary, "PolicyPacks") ?? {};
+  if (typeof packs !== "object" || packs === null) return [];
+  return Object.entries(packs).map(([name, version]) => `${name.split("|")[0] ?? name} ${String(version)}`.trim());
 }
 
 /** Whether a protection goes. A change of `protect` alone is no step of its own for the engine. */

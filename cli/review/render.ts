@@ -33,13 +33,15 @@ export function reviewPasses(input: ReviewInput): boolean {
 }
 
 /**
- * A preview as Markdown fit for a pull request: verdict, risky changes, changes, policy results.
+ * A preview as Markdown fit for a pull request: verdict, what stops it, risky changes, changes, other policy results.
  * Whatever the input holds, the document stays whole, shows no credential and has at most `maxLength` UTF-16 units.
  */
 export function renderReview(input: ReviewInput, maxLength: number = maxReviewLength): string {
   const classified = classify(input.steps);
   const sections: readonly Section[] = [
     { head: [`## Review of stack ${code(input.stack)}`, "", verdict(input, classified)], rows: [], tail: [] },
+    // What stops the change comes first of all.
+    ...policySections(input, "mandatory"),
     ...(classified.risks.length === 0
       ? []
       : [
@@ -50,7 +52,6 @@ export function renderReview(input: ReviewInput, maxLength: number = maxReviewLe
           },
         ]),
     ...changeSections(classified),
-    ...policySections(input, "mandatory"),
     ...policySections(input, "advisory"),
     ...diagnosticSections(input),
     { head: [footer(input)], rows: [], tail: [] },

@@ -18,9 +18,16 @@ export function standInScript(node: string, entry: string): string {
  * `pulumi-analyzer-policy-nodejs`: how an engine without a Node language host starts a policy pack. The engine runs
  * it in the pack's folder with its own address and the folder (pkg/v3 resource/plugin, NewPolicyAnalyzer).
  */
-export function analyzerScript(node: string): string {
+export function analyzerScript(node: string, compileCache?: string): string {
   return [
     "#!/bin/sh",
+    // Compiling the SDK anew would double the pack's start.
+    ...(compileCache === undefined
+      ? []
+      : [
+          `[ -n "\${NODE_COMPILE_CACHE-}" ] || NODE_COMPILE_CACHE=${shellWord(compileCache)}`,
+          "export NODE_COMPILE_CACHE",
+        ]),
     `pack=$(${shellWord(node)} -p "require.resolve('@pulumi/pulumi/cmd/run-policy-pack')") || exit 1`,
     `exec ${shellWord(node)} "$pack" "$@"`,
     "",

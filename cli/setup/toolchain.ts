@@ -159,7 +159,7 @@ export async function ensureToolchain(asked: ToolchainOptions): Promise<Toolchai
       "analyzer",
       pins.engine,
       "pulumi-analyzer-policy-nodejs",
-      analyzerScript(nodeFile),
+      analyzerScript(nodeFile, join(cache, "compile")),
     );
     forPolicies.push(join(await ensureArtifact(recipe, options), "bin"));
   }

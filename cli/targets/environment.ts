@@ -1,3 +1,5 @@
+import { join } from "node:path";
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
@@ -38,4 +40,18 @@ export function realEnvironment(env: Environment): Record<string, string> {
   const kept: Record<string, string> = { PULUMI_SKIP_UPDATE_CHECK: "true" };
   for (const [name, value] of Object.entries(env)) if (value !== undefined) kept[name] = value;
   return kept;
+}
+
+/**
+ * The environment of the engine that the set-up has made ready. `PULUMI_HOME`, where the login to the backend is kept, is
+ * the target's own and never the set-up's: on a real host it is the user's, `~/.pulumi` unless they set another.
+ */
+export function engineEnvironment(
+  target: { readonly kind: "lab" | "real"; readonly env: Readonly<Record<string, string>> },
+  toolchain: Readonly<Record<string, string>>,
+  userHome: string,
+): Record<string, string> {
+  const { PULUMI_HOME: setUp, ...rest } = toolchain;
+  const home = target.env["PULUMI_HOME"] ?? (target.kind === "real" ? join(userHome, ".pulumi") : setUp);
+  return { ...target.env, ...rest, ...(home === undefined ? {} : { PULUMI_HOME: home }) };
 }

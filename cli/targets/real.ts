@@ -4,6 +4,7 @@ import { CommandFailure } from "../output/failure.ts";
 import { projectRoot } from "../setup/paths.ts";
 import { realEnvironment } from "./environment.ts";
 import type { Target } from "./target.ts";
+import { unfinishedSettings } from "./unfinished.ts";
 import { readTracked } from "./tracked.ts";
 
 /** The user's own host, backend and settings, in place. */
@@ -13,7 +14,14 @@ export function realTarget(stack: string): Target {
     throw new CommandFailure(
       `${settings} is missing: it tells where your host is. Restore it: git checkout -- Pulumi.${stack}.yaml`,
     );
-  const { project } = readTracked(stack);
+  const tracked = readTracked(stack);
+  const { project } = tracked;
+  const faults = unfinishedSettings(stack, tracked, tracked.hasEnvironment);
+  if (faults.length > 0)
+    throw new CommandFailure(
+      `Pulumi.${stack}.yaml is not finished, nothing was contacted (make the stack first if there is none: pulumi stack init ${stack})`,
+      { faults },
+    );
   const backend = process.env["PULUMI_BACKEND_URL"];
   return {
     kind: "real",

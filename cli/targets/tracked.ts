@@ -13,6 +13,8 @@ export interface Tracked {
   /** Content of Pulumi.yaml. */
   readonly settings: Readonly<Record<string, unknown>>;
   readonly config: Readonly<Record<string, unknown>>;
+  /** Whether a Pulumi ESC environment brings further values, which only the engine can read. */
+  readonly hasEnvironment: boolean;
 }
 
 function readYaml(file: string): Record<string, unknown> {
@@ -32,10 +34,11 @@ function readYaml(file: string): Record<string, unknown> {
 /** Reads `Pulumi.yaml` and `Pulumi.<stack>.yaml`; what is missing is empty. */
 export function readTracked(stack: string, root: string = projectRoot): Tracked {
   const settings = readYaml(join(root, "Pulumi.yaml"));
-  const config = readYaml(join(root, `Pulumi.${stack}.yaml`))["config"];
+  const { config, environment } = readYaml(join(root, `Pulumi.${stack}.yaml`));
   return {
     project: typeof settings["name"] === "string" ? settings["name"] : "hive",
     settings,
     config: isRecord(config) ? config : {},
+    hasEnvironment: environment !== undefined,
   };
 }

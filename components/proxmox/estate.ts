@@ -64,10 +64,23 @@ export function genesisGuests(settings: GenesisSettings, plan: GenesisPlan): rea
         ...(windows && settings.images.windowsIso !== undefined ? { iso: settings.images.windowsIso } : {}),
         admin: settings.admin,
         dns: { domain: plan.addresses.domain, servers: plan.addresses.dnsServers },
-        allow: planGuestFirewall(machine, plan.addresses, settings.adminCidrs),
+        firewallRules: planGuestFirewall(machine, plan.addresses, settings.adminCidrs),
       },
     };
   });
+}
+
+/** What a guest waits for: the bridges of its cards and the mappings of its devices, and nothing else of the host. */
+export function hostNeeds<T>(
+  spec: GenesisGuest["spec"],
+  bridges: Readonly<Record<string, T>>,
+  mappings: Readonly<Record<string, T>>,
+): readonly T[] {
+  const wanted = [
+    ...spec.nics.map(({ bridge }) => bridges[bridge]),
+    ...[...(spec.pci ?? []), ...(spec.usb ?? [])].map((mapping) => mappings[mapping]),
+  ];
+  return wanted.filter((resource) => resource !== undefined);
 }
 
 /** What the stack exports: the machines as declared, for people and for the stacks that build on this one. */

@@ -1,7 +1,7 @@
 import * as proxmox from "@muhlba91/pulumi-proxmoxve";
 import * as pulumi from "@pulumi/pulumi";
 import { renderRootStep } from "../shared/rootOnly.ts";
-import { guestFirewallRules } from "./guestFirewall.ts";
+import { firewallRules } from "./firewallRules.ts";
 import { guestSpec, type ProxmoxGuestArgs } from "./guestArgs.ts";
 import { planGuest, type GuestPlan } from "./guestPlan.ts";
 import type { GuestSpec } from "./guestSpec.ts";
@@ -28,7 +28,7 @@ export class ProxmoxGuest extends pulumi.ComponentResource {
     const plan = planOrThrow(subject, planGuest(spec));
 
     const guest = spec.kind === "vm" ? this.vm(name, args, spec, plan) : this.container(name, args, spec, plan);
-    this.firewall(name, args, spec, guest);
+    const fenced = this.firewall(name, args, spec, guest);
     if (plan.rootStep !== undefined) {
       if (host === undefined) {
         throw new pulumi.InputPropertyError({
@@ -37,7 +37,11 @@ export class ProxmoxGuest extends pulumi.ComponentResource {
         });
       }
       const scripts = renderRootStep(plan.rootStep);
-      rootStep(`${name}-root`, { host, ...scripts, triggers: [guest.id] }, { parent: this, deletedWith: guest });
+      rootStep(
+        `${name}-root`,
+        { host, ...scripts, triggers: [guest.id] },
+        { parent: this, deletedWith: guest, dependsOn: [fenced] },
+      );
     }
 
     this.vmId = pulumi.output(args.vmId);
@@ -183,16 +187,22 @@ export class ProxmoxGuest extends pulumi.ComponentResource {
     );
   }
 
-  private firewall(name: string, args: ProxmoxGuestArgs, spec: GuestSpec, guest: pulumi.CustomResource): void {
+  private firewall(
+    name: string,
+    args: ProxmoxGuestArgs,
+    spec: GuestSpec,
+    guest: pulumi.CustomResource,
+  ): pulumi.Resource {
     const target = spec.kind === "vm" ? { vmId: spec.vmId } : { containerId: spec.vmId };
     const options: pulumi.CustomResourceOptions = { parent: this, dependsOn: [guest], deletedWith: guest };
     const rules = new proxmox.firewall.RulesLegacy(
       `${name}-rules`,
-      { nodeName: args.nodeName, ...target, rules: guestFirewallRules(args.allow ?? []) },
+      { nodeName: args.nodeName, ...target, rules: firewallRules(args.firewallRules ?? []) },
       options,
     );
-    // The rules first: a guest is never reachable by more, nor by less, than its plan.
-    new proxmox.firewall.OptionsLegacy(
+    // The rules first, then the fence; a pinned guest starts behind it. A container starts when it is created, and its
+    // fence stands a moment later.
+    return new proxmox.firewall.OptionsLegacy(
       `${name}-firewall`,
       { nodeName: args.nodeName, ...target, enabled: true, inputPolicy: "DROP", outputPolicy: "ACCEPT" },
       { ...options, dependsOn: [guest, rules] },

@@ -2,7 +2,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { Checked } from "../shared/faults.ts";
 import type { MachineKind, MachineOs, MachineRole } from "../shared/machines.ts";
 import { parseMiB } from "../shared/units.ts";
-import type { GuestFirewallRule } from "./guestFirewall.ts";
+import type { GuestFirewallRule } from "./firewallRules.ts";
 import type { GuestSpec, NicSpec, RootFieldsInState } from "./guestSpec.ts";
 import type { HostConnection } from "./rootStep.ts";
 
@@ -72,8 +72,8 @@ export interface ProxmoxGuestArgs {
   readonly admin: { readonly user: string; readonly publicKeys: readonly string[] };
   /** Resolvers and search domain. */
   readonly dns: { readonly domain: string; readonly servers: readonly string[] };
-  /** Incoming traffic that is allowed; everything else is dropped. @default [] */
-  readonly allow?: readonly GuestFirewallRule[] | undefined;
+  /** Its firewall, in order; what none of them accepts on its way in is dropped. @default [] */
+  readonly firewallRules?: readonly GuestFirewallRule[] | undefined;
   /** Where the root-only step runs; needed with `affinity`. */
   readonly host?: HostConnection | undefined;
 }

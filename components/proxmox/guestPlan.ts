@@ -27,62 +27,98 @@ const cpuListPattern = /^\d+(-\d+)?(,\d+(-\d+)?)*$/;
 /** Faults of a guest's arguments, all at once. Limits are Proxmox's own, or the seed's where one is named. */
 export function checkGuest(spec: GuestSpec): readonly Fault[] {
   const faults: Fault[] = [];
-  const require = (holds: boolean, property: string, value: unknown, limit: string, fix: string): void => {
+  const must = (holds: boolean, property: string, value: unknown, limit: string, fix: string): void => {
     if (!holds) faults.push({ property, value: value === undefined ? undefined : String(value), limit, fix });
   };
   const whole = (value: number, low: number, high: number): boolean =>
     Number.isInteger(value) && value >= low && value <= high;
 
-  require(whole(spec.vmId, 100, 401), "vmId", spec.vmId, "100 to 401 (design §4)", "Choose a free id in this range.");
+  must(whole(spec.vmId, 100, 401), "vmId", spec.vmId, "100 to 401 (design §4)", "Choose a free id in this range.");
   if (spec.kind === "container") {
-    require(whole(
-      spec.vmId,
-      300,
-      399,
-    ), "vmId", spec.vmId, "300 to 399 for workers", "Give a worker an id of its range.");
+    must(whole(spec.vmId, 300, 399), "vmId", spec.vmId, "300 to 399 for workers", "Give a worker an id of its range.");
   }
-  require(hostnamePattern.test(
+  must(
+    hostnamePattern.test(spec.hostname),
+    "hostname",
     spec.hostname,
-  ), "hostname", spec.hostname, "a DNS label: lower-case letters, digits and hyphens, at most 63", "Rename the guest.");
-  require(whole(spec.vcpus, 1, 512), "vcpus", spec.vcpus, "1 to 512", "Give a whole number of virtual CPUs.");
-  require(whole(spec.ramMiB, 16, 8_388_608), "memory", spec.ramMiB, "16 MiB to 8 TiB", "Give the memory in MiB.");
-  require(whole(
+    "a DNS label: lower-case letters, digits and hyphens, at most 63",
+    "Rename the guest.",
+  );
+  must(whole(spec.vcpus, 1, 512), "vcpus", spec.vcpus, "1 to 512", "Give a whole number of virtual CPUs.");
+  must(whole(spec.ramMiB, 16, 8_388_608), "memory", spec.ramMiB, "16 MiB to 8 TiB", "Give the memory in MiB.");
+  must(
+    whole(spec.balloonMinMiB, 16, Math.max(16, spec.ramMiB)),
+    "balloonMin",
     spec.balloonMinMiB,
-    16,
-    Math.max(16, spec.ramMiB),
-  ), "balloonMin", spec.balloonMinMiB, `16 MiB to the guest's memory, ${String(spec.ramMiB)} MiB`, "Lower the balloon floor to at most the guest's memory.");
-  require(whole(spec.diskGiB, 1, 131_072), "diskGiB", spec.diskGiB, "1 to 131072 GiB", "Give the disk's size in GiB.");
-  require(whole(
-    spec.cpuUnits,
-    1,
-    10_000,
-  ), "cpuUnits", spec.cpuUnits, "1 to 10000 (cgroup v2)", "Give a weight in range.");
-  require(spec.nics.length > 0, "nics", "[]", "at least one network card", "Put the guest on a network.");
+    `16 MiB to the guest's memory, ${String(spec.ramMiB)} MiB`,
+    "Lower the balloon floor to at most the guest's memory.",
+  );
+  must(whole(spec.diskGiB, 1, 131_072), "diskGiB", spec.diskGiB, "1 to 131072 GiB", "Give the disk's size in GiB.");
+  must(whole(spec.cpuUnits, 1, 10_000), "cpuUnits", spec.cpuUnits, "1 to 10000 (cgroup v2)", "Give a weight in range.");
+  must(spec.nics.length > 0, "nics", "[]", "at least one network card", "Put the guest on a network.");
   spec.nics.forEach((nic, index) => {
     const path = `nics[${String(index)}]`;
-    require(nic.vlanId === undefined ||
-      whole(
-        nic.vlanId,
-        1,
-        4094,
-      ), `${path}.vlanId`, nic.vlanId, "1 to 4094 (IEEE 802.1Q)", "Choose another VLAN id, or leave it out for an untagged card.");
-    require(whole(nic.mtu, 576, 65_520), `${path}.mtu`, nic.mtu, "576 to 65520 bytes", "Give an MTU in range.");
+    must(
+      nic.vlanId === undefined || whole(nic.vlanId, 1, 4094),
+      `${path}.vlanId`,
+      nic.vlanId,
+      "1 to 4094 (IEEE 802.1Q)",
+      "Choose another VLAN id, or leave it out for an untagged card.",
+    );
+    must(
+      /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(nic.mac),
+      `${path}.mac`,
+      nic.mac,
+      "six octets in hexadecimal",
+      "Give an address such as 02:60:de:00:01:36.",
+    );
+    must(
+      /^\d{1,3}(\.\d{1,3}){3}\/([0-9]|[12][0-9]|3[0-2])$/.test(nic.cidr),
+      `${path}.cidr`,
+      nic.cidr,
+      "an IPv4 address with its prefix length",
+      "Give an address such as 10.20.10.100/24.",
+    );
+    must(whole(nic.mtu, 576, 65_520), `${path}.mtu`, nic.mtu, "576 to 65520 bytes", "Give an MTU in range.");
   });
-  require(spec.affinity === undefined ||
-    cpuListPattern.test(
-      spec.affinity,
-    ), "affinity", spec.affinity, "a CPU list such as 1-2,17-18", "Give logical CPU numbers, ranges joined by commas.");
-  require(!(spec.kind === "container" && (spec.pci.length > 0 || spec.usb.length > 0)), "pci", spec.pci
-    .concat(spec.usb)
-    .join(", "), "no mapped devices on containers", "Make the guest a VM, or drop the device.");
-  require(spec.pci.length === 0 ||
-    spec.balloonMinMiB ===
-      spec.ramMiB, "balloonMin", spec.balloonMinMiB, `the guest's memory, ${String(spec.ramMiB)} MiB, for a guest with a passed-through device cannot balloon`, "Leave balloonMin out, or drop the device.");
-  require(whole(
+  must(
+    spec.affinity === undefined || cpuListPattern.test(spec.affinity),
+    "affinity",
+    spec.affinity,
+    "a CPU list such as 1-2,17-18",
+    "Give logical CPU numbers, ranges joined by commas.",
+  );
+  must(
+    !(spec.kind === "container" && (spec.pci.length > 0 || spec.usb.length > 0)),
+    "pci",
+    spec.pci.concat(spec.usb).join(", "),
+    "no mapped devices on containers",
+    "Make the guest a VM, or drop the device.",
+  );
+  must(
+    spec.pci.length === 0 || spec.balloonMinMiB === spec.ramMiB,
+    "balloonMin",
+    spec.balloonMinMiB,
+    `the guest's memory, ${String(spec.ramMiB)} MiB, for a guest with a passed-through device cannot balloon`,
+    "Leave balloonMin out, or drop the device.",
+  );
+  must(
+    whole(spec.agentTimeoutSec, 5, 3600),
+    "agentTimeoutSec",
     spec.agentTimeoutSec,
-    5,
-    3600,
-  ), "agentTimeoutSec", spec.agentTimeoutSec, "5 to 3600 seconds", "Bound the wait for the guest agent: a missing agent hangs an update for 15 minutes otherwise.");
+    "5 to 3600 seconds",
+    "Bound the wait for the guest agent: a missing agent hangs an update for 15 minutes otherwise.",
+  );
+  const vm = spec.kind === "vm";
+  const pinnedOnly: readonly [string, boolean, string][] = [
+    ["hugepages", spec.hugepages && spec.affinity === undefined, "with an affinity: one root-only step sets both"],
+    ["hugepages", spec.hugepages && !vm, "on VMs: containers have no memory of their own"],
+    ["affinity", spec.affinity !== undefined && !vm, "on VMs: Proxmox has no affinity for containers"],
+    ["balloonMin", !vm && spec.balloonMinMiB !== spec.ramMiB, "on VMs: containers do not balloon"],
+  ];
+  for (const [property, wrong, limit] of pinnedOnly) {
+    must(!wrong, property, "given", `only ${limit}`, `Leave ${property} out, or change the guest.`);
+  }
   return faults;
 }
 
@@ -100,6 +136,7 @@ export function planGuest(spec: GuestSpec): Checked<GuestPlan> {
   if (spec.gpuContender) kinds.push("contender");
   if (spec.rootFieldsInState.affinity) kinds.push("affinity-in-state");
   if (spec.rootFieldsInState.hugepages) kinds.push("hugepages-in-state");
+  if (spec.rootFieldsInState.withoutCloudInit === true) kinds.push("without-cloud-init");
 
   return {
     ok: true,

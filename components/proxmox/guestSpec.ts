@@ -63,4 +63,6 @@ export interface GuestSpec {
 export interface RootFieldsInState {
   readonly affinity: boolean;
   readonly hugepages: boolean;
+  /** The VM is there and has no cloud-init drive: somebody else set it up, and it was adopted. @default false */
+  readonly withoutCloudInit?: boolean | undefined;
 }

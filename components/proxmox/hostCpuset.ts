@@ -23,7 +23,7 @@ ConditionPathExists=/sys/fs/cgroup/cgroup.controllers
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c 'mkdir -p /sys/fs/cgroup/lxc && echo ${cpus} >/sys/fs/cgroup/lxc/cpuset.cpus'
+ExecStart=/bin/sh -c 'echo +cpuset >/sys/fs/cgroup/cgroup.subtree_control && mkdir -p /sys/fs/cgroup/lxc && echo ${cpus} >/sys/fs/cgroup/lxc/cpuset.cpus'
 
 [Install]
 WantedBy=multi-user.target
@@ -36,7 +36,7 @@ systemctl restart ${unit}
 systemctl is-active ${unit} >/dev/null || { echo "${unit} is not active" >&2; exit 1; }
 echo "containers run on CPUs $HIVE_CONTAINER_CPUS"
 `,
-    delete: `${head}systemctl disable ${unit} || true
+    delete: `${head}systemctl disable --now ${unit} || true
 rm -f ${file}
 systemctl daemon-reload
 if [ -w /sys/fs/cgroup/lxc/cpuset.cpus ]; then echo >/sys/fs/cgroup/lxc/cpuset.cpus; fi

@@ -21,10 +21,13 @@ export class HostDevices extends pulumi.ComponentResource {
   readonly gpu: pulumi.Output<string> | undefined;
   /** Name of the TPU's mapping, known once it exists. */
   readonly tpu: pulumi.Output<string> | undefined;
+  /** The mappings by name: what a guest that is given one waits for. */
+  readonly mappings: Readonly<Record<string, pulumi.Resource>>;
 
   constructor(name: string, args: HostDevicesArgs, opts?: pulumi.ComponentResourceOptions) {
     super("hive:index:HostDevices", name, args, opts);
     const { gpu, tpu, nodeName } = args;
+    const mappings: Record<string, pulumi.Resource> = {};
     if (gpu !== undefined) {
       const childName = `${name}-gpu`;
       const mapping = new proxmox.hardware.mapping.Pci(
@@ -44,6 +47,7 @@ export class HostDevices extends pulumi.ComponentResource {
         },
         { parent: this },
       );
+      mappings[gpu.mapping] = mapping;
       this.gpu = mapping.id.apply(() => gpu.mapping);
     }
     if (tpu !== undefined) {
@@ -57,8 +61,10 @@ export class HostDevices extends pulumi.ComponentResource {
         },
         { parent: this },
       );
+      mappings[tpu.mapping] = mapping;
       this.tpu = mapping.id.apply(() => tpu.mapping);
     }
+    this.mappings = mappings;
     this.registerOutputs({ gpu: this.gpu, tpu: this.tpu });
   }
 }

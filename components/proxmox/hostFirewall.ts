@@ -1,6 +1,7 @@
 import * as proxmox from "@muhlba91/pulumi-proxmoxve";
 import * as pulumi from "@pulumi/pulumi";
 import type { FirewallRulePlan } from "../shared/firewallPlan.ts";
+import { firewallRules } from "./firewallRules.ts";
 import { renderFirewallStep } from "./firewallScripts.ts";
 import { describedAs } from "./resourceText.ts";
 import { rootStep, type HostConnection } from "./rootStep.ts";
@@ -37,17 +38,7 @@ export class HostFirewall extends pulumi.ComponentResource {
           "proxmoxve:cluster/firewall/security/groupLegacy:GroupLegacy",
           this,
         ),
-        rules: args.rules.map((rule) => ({
-          type: rule.direction,
-          action: rule.action,
-          enabled: true,
-          comment: rule.comment,
-          ...(rule.proto === undefined ? {} : { proto: rule.proto }),
-          ...(rule.dport === undefined ? {} : { dport: rule.dport }),
-          ...(rule.source === undefined ? {} : { source: rule.source }),
-          ...(rule.dest === undefined ? {} : { dest: rule.dest }),
-          ...(rule.iface === undefined ? {} : { iface: rule.iface }),
-        })),
+        rules: firewallRules(args.rules),
       },
       { parent: this },
     );

@@ -18,12 +18,15 @@ export interface HostNetworkArgs {
 export class HostNetwork extends pulumi.ComponentResource {
   /** Bridge names by network, known once each bridge is live. */
   readonly bridges: pulumi.Output<Readonly<Record<string, string>>>;
+  /** Our bridges by their own name: what a guest with a card on one waits for. */
+  readonly ownBridges: Readonly<Record<string, pulumi.Resource>>;
 
   constructor(name: string, args: HostNetworkArgs, opts?: pulumi.ComponentResourceOptions) {
     super("hive:index:HostNetwork", name, args, opts);
     // Each change reloads the host's network: one after the other, never two at once.
     let previous: pulumi.Resource[] = [];
     const live: pulumi.Output<readonly [string, string]>[] = [];
+    const own: Record<string, pulumi.Resource> = {};
 
     for (const network of args.networks) {
       if (network.name === "lan") {
@@ -45,6 +48,7 @@ export class HostNetwork extends pulumi.ComponentResource {
         },
         { parent: this, dependsOn: previous },
       );
+      own[network.bridge] = bridge;
       previous = [bridge];
       if (network.hostAddress !== undefined && network.vlanId !== undefined) {
         const legName = `${name}-${network.bridge}-host`;
@@ -65,6 +69,7 @@ export class HostNetwork extends pulumi.ComponentResource {
       live.push(bridge.id.apply(() => [network.name, network.bridge] as const));
     }
 
+    this.ownBridges = own;
     this.bridges = pulumi.all(live).apply((pairs) => Object.fromEntries(pairs));
     this.registerOutputs({ bridges: this.bridges });
   }

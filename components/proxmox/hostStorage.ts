@@ -33,7 +33,11 @@ export class HostStorage extends pulumi.ComponentResource {
     super("hive:index:HostStorage", name, plain, opts);
     const path = `${args.pool}/${args.dataset}`;
 
-    const dataset = rootStep(`${name}-dataset`, { host, ...renderDatasetStep(args.pool, path) }, { parent: this });
+    const dataset = rootStep(
+      `${name}-dataset`,
+      { host, ...renderDatasetStep(args.pool, path, `${pulumi.getProject()}/${pulumi.getStack()}`) },
+      { parent: this },
+    );
     const storage = new proxmox.storage.Zfspool(
       `${name}-zfs`,
       {

@@ -17,9 +17,11 @@ export async function rootFieldsInState(
     guests
       .filter(({ vmId }) => present.has(vmId))
       .map(async ({ vmId, hugepages }) => {
-        const { cpu } = await proxmox.getVm({ id: vmId, nodeName }, { provider });
-        const affinity = cpu.affinity !== "";
-        return [vmId, { affinity, hugepages: affinity && hugepages === true }] as const;
+        const { cpu, cdrom } = await proxmox.getVm({ id: vmId, nodeName }, { provider });
+        // A VM without one is read as no value at all, whatever the provider's schema says.
+        const affinity = String(cpu.affinity ?? "") !== "";
+        const withoutCloudInit = !/cloudinit/.test(JSON.stringify(cdrom ?? {}));
+        return [vmId, { affinity, hugepages: affinity && hugepages === true, withoutCloudInit }] as const;
       }),
   );
   const found = new Map<number, RootFieldsInState>(pinned);

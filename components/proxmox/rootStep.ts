@@ -1,5 +1,6 @@
 import { remote } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
+import { forgetsUndo, keepsUndo, undoFile } from "../shared/undo.ts";
 
 /** How root on the Proxmox host is reached. API tokens cannot do what these steps do, not even root's own. */
 export interface HostConnection {
@@ -27,6 +28,12 @@ export interface RootStepArgs {
 /** A script run as root on the Proxmox host over SSH: the one way to what only root@pam may do. */
 export function rootStep(name: string, args: RootStepArgs, opts: pulumi.CustomResourceOptions): remote.Command {
   const { host } = args;
+  const undo = args.delete;
+  const file = undoFile({ project: pulumi.getProject(), stack: pulumi.getStack(), step: name });
+  // What can be undone leaves its undoing on the host first: a run that is cut off before the state knows of the step
+  // can then be taken back by whoever comes next.
+  const kept = (script: pulumi.Input<string>): pulumi.Input<string> =>
+    undo === undefined ? script : pulumi.all([script, undo]).apply(([make, unmake]) => keepsUndo(file, make, unmake));
   return new remote.Command(
     name,
     {
@@ -41,9 +48,9 @@ export function rootStep(name: string, args: RootStepArgs, opts: pulumi.CustomRe
       },
       // Its output would travel as an environment variable that sshd refuses.
       addPreviousOutputInEnv: false,
-      create: args.create,
-      update: args.update ?? args.create,
-      ...(args.delete === undefined ? {} : { delete: args.delete }),
+      create: kept(args.create),
+      update: kept(args.update ?? args.create),
+      ...(undo === undefined ? {} : { delete: pulumi.output(undo).apply((unmake) => forgetsUndo(file, unmake)) }),
       ...(args.triggers === undefined ? {} : { triggers: args.triggers }),
     },
     opts,

@@ -8,26 +8,45 @@ export interface StepScripts {
 }
 
 /**
- * Makes the dataset below an existing pool. Removal takes our own snapshots and then the dataset, and leaves it
- * where it stands when anything else is still in it.
+ * Makes the dataset below an existing pool, marked as ours by the ZFS property `hive:stack` in the creating call; one
+ * that is there without that mark is somebody else's and stops the run. Removal leaves the dataset, and every snapshot
+ * in it, where it stands while anything else is still below it.
  */
-export function renderDatasetStep(pool: string, path: string): StepScripts {
-  const head = `set -eu\n${shellVariables({ HIVE_POOL: pool, HIVE_DATASET: path })}\n`;
+export function renderDatasetStep(pool: string, path: string, owner: string): StepScripts {
+  const head = `set -eu
+${shellVariables({ HIVE_POOL: pool, HIVE_DATASET: path, HIVE_OWNER: owner })}
+there() { zfs list -H -o name "$HIVE_DATASET" >/dev/null 2>&1; }
+owner() { zfs get -H -o value hive:stack "$HIVE_DATASET"; }
+`;
   return {
     create: `${head}if ! zpool list -H -o name "$HIVE_POOL" >/dev/null 2>&1; then
   echo "ZFS pool $HIVE_POOL does not exist on this host; create it, or name an existing one in hive:storage.pool" >&2
   exit 1
 fi
-zfs list -H -o name "$HIVE_DATASET" >/dev/null 2>&1 || zfs create -p "$HIVE_DATASET"
+there || zfs create -p -o "hive:stack=$HIVE_OWNER" "$HIVE_DATASET"
+found=$(owner)
+if [ "$found" != "$HIVE_OWNER" ]; then
+  echo "dataset $HIVE_DATASET is not of this stack (hive:stack is '$found', wanted '$HIVE_OWNER'); name another one in hive:storage.dataset" >&2
+  exit 1
+fi
 zfs list -H -o name "$HIVE_DATASET"
 `,
-    delete: `${head}zfs list -H -o name "$HIVE_DATASET" >/dev/null 2>&1 || exit 0
-for snapshot in $(zfs list -H -o name -t snapshot -r "$HIVE_DATASET" | grep '@hive-' || true); do zfs destroy "$snapshot"; done
-if [ "$(zfs list -H -o name -r "$HIVE_DATASET" | wc -l)" -eq 1 ]; then
-  zfs destroy "$HIVE_DATASET"
-else
-  echo "dataset $HIVE_DATASET still holds other datasets and stays" >&2
+    delete: `${head}there || exit 0
+found=$(owner)
+if [ "$found" != "$HIVE_OWNER" ]; then
+  echo "dataset $HIVE_DATASET is not of this stack (hive:stack is '$found') and stays" >&2
+  exit 0
 fi
+below=$(zfs list -H -o name -r -t filesystem,volume "$HIVE_DATASET")
+if [ "$below" != "$HIVE_DATASET" ]; then
+  echo "dataset $HIVE_DATASET still holds other datasets and stays, with its snapshots" >&2
+  exit 0
+fi
+snapshots=$(zfs list -H -o name -r -t snapshot "$HIVE_DATASET")
+for snapshot in $snapshots; do
+  case "$snapshot" in *@hive-*) zfs destroy "$snapshot" ;; esac
+done
+zfs destroy "$HIVE_DATASET"
 `,
   };
 }
@@ -39,19 +58,26 @@ const unitFolder = "/etc/systemd/system";
 export function renderSnapshotProgram(path: string, guests: readonly number[]): string {
   return `#!/bin/sh
 # hive-snapshot LABEL KEEP: snapshots the disks of the covered guests and prunes older ones of the same label.
+# A disk that fails does not keep the others from their snapshot, and a covered guest without a disk is a failure too.
 set -eu
 label=$1
 keep=$2
+failed=0
 now=$(date -u +%Y%m%dT%H%M%SZ)
-zfs list -H -o name -r ${shellWord(path)} |
-  grep -E '/(vm|base|subvol)-(${guests.join("|")})-' |
-  while read -r disk; do
-    zfs snapshot "$disk@hive-$label-$now"
-    zfs list -H -o name -t snapshot -s creation "$disk" |
-      grep -F "$disk@hive-$label-" |
-      head -n "-$keep" |
-      while read -r old; do zfs destroy "$old"; done
+disks=$(zfs list -H -o name -r ${shellWord(path)})
+for guest in ${guests.join(" ")}; do
+  covered=$(printf '%s\\n' "$disks" | grep -E "/(vm|base|subvol)-$guest-" || true)
+  if [ -z "$covered" ]; then
+    echo "guest $guest has no disk below ${path}" >&2
+    failed=1
+  fi
+  for disk in $covered; do
+    zfs snapshot "$disk@hive-$label-$now" || failed=1
+    taken=$(zfs list -H -o name -t snapshot -s creation "$disk" | grep -F "$disk@hive-$label-" || true)
+    for old in $(printf '%s\\n' "$taken" | head -n "-$keep"); do zfs destroy "$old" || failed=1; done
   done
+done
+exit "$failed"
 `;
 }
 

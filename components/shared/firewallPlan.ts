@@ -70,8 +70,9 @@ function checkAdminCidrs(adminCidrs: readonly string[], dmzCidr: string): readon
 }
 
 /**
- * The host's own rules: admin addresses reach the API and SSH by the very first rules, then everything that comes in
- * is dropped, so that no order of applying them locks the admin out. Ports default to 8006 and 22.
+ * The host's own rules: admin addresses reach the API and SSH. Nothing is dropped here: the firewall's policy does that
+ * for what no rule accepts, after other people's rules and Proxmox's own for cluster and management. Ports default to
+ * 8006 and 22, which are open to the admin in any case.
  */
 export function planHostFirewall(input: {
   readonly adminCidrs: readonly string[];
@@ -83,7 +84,8 @@ export function planHostFirewall(input: {
   const { adminCidrs, dmzCidr } = input;
   const api = input.apiPort ?? apiPort;
   const ssh = input.sshPort ?? sshPort;
-  const ports = [...new Set([api, ssh])];
+  // The host's own ports stay open beside those that we were told: behind a proxy or a tunnel they differ.
+  const ports = [...new Set([apiPort, sshPort, api, ssh])];
   const faults: Fault[] = [
     ...checkAdminCidrs(adminCidrs, dmzCidr),
     ...checkWhole("endpoint", api, 1, 65_535, "", "Use the API's TCP port, usually 8006."),
@@ -106,7 +108,7 @@ export function planHostFirewall(input: {
     source,
     comment: "admin: ping",
   }));
-  return checked(faults, [...allow, ...ping, denyIn]);
+  return checked(faults, [...allow, ...ping]);
 }
 
 /** Ports that a role serves to the LAN: the API gateway of an AI machine (seed 001 §4). */
@@ -159,7 +161,8 @@ export function planGuestFirewall(
       comment: "private: guests among themselves",
     });
   }
-  if (has("dmz")) rules.push(...dmzRules(has("lan") ? "router" : "guest", iface("dmz"), lan, inner, dmz));
+  const own = plan.nics.find((nic) => nic.machine === machine.id && nic.network === "dmz")?.address;
+  if (has("dmz")) rules.push(...dmzRules(has("lan") ? "router" : "guest", iface("dmz"), lan, inner, dmz, own));
   return [...rules, denyIn];
 }
 
@@ -170,6 +173,7 @@ function dmzRules(
   lan?: string,
   inner?: string,
   dmz?: string,
+  own?: string,
 ): readonly FirewallRulePlan[] {
   const closed = [lan, inner].filter((cidr) => cidr !== undefined);
   const direction = side === "router" ? "in" : "out";
@@ -185,6 +189,23 @@ function dmzRules(
   if (side === "guest") return drops;
   return [
     ...drops,
+    {
+      direction: "in",
+      action: "ACCEPT",
+      proto: "icmp",
+      source: dmz,
+      dest: own,
+      iface,
+      comment: "DMZ: ping the gateway",
+    },
+    {
+      direction: "in",
+      action: "DROP",
+      source: dmz,
+      dest: own,
+      iface,
+      comment: "DMZ: no service of the gateway itself",
+    },
     { direction: "in", action: "ACCEPT", source: dmz, iface, comment: "DMZ: to the internet through this machine" },
   ];
 }

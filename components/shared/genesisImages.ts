@@ -47,7 +47,6 @@ export function genesisImages(reader: RawReader): ImageSettings {
     debian: readImage(reader.object("debian"), defaults.debian),
     alpine: readImage(reader.object("alpine"), defaults.alpine),
     windowsIso: reader.optionalText("windowsIso"),
-    virtioIso: reader.optionalText("virtioIso"),
   };
   reader.finish();
   return images;

@@ -97,9 +97,8 @@ export interface ImageSettings {
   readonly ubuntu: ImageSource;
   readonly debian: ImageSource;
   readonly alpine: ImageSource;
-  /** ISO volumes of the user's own, for example `local:iso/win10-ltsc.iso`; the guest is declared without media when absent. */
+  /** ISO volume of the user's own with the VirtIO drivers in it, for example `local:iso/win10-ltsc.iso`; no media when absent. */
   readonly windowsIso?: string | undefined;
-  readonly virtioIso?: string | undefined;
 }
 
 export interface ImageSource {

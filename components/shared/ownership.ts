@@ -16,7 +16,9 @@ export type OwnedGuest =
   /** Its state holds the affinity that the root-only step set. */
   | "affinity-in-state"
   /** Its state holds the huge pages that the root-only step set. */
-  | "hugepages-in-state";
+  | "hugepages-in-state"
+  /** It was adopted and has no cloud-init drive. */
+  | "without-cloud-init";
 
 /** One row of the ownership table. */
 export interface FieldOwnership {
@@ -73,6 +75,13 @@ export const ownership: readonly FieldOwnership[] = [
     owner: "provider",
     appliesTo: ["vm"],
     reason: "we set no disk limits, and the provider reads their absence back as a change (bpg 0.111.1, disk.go)",
+  },
+  {
+    field: "initialization",
+    owner: "first-boot",
+    appliesTo: ["without-cloud-init"],
+    reason:
+      "an adopted guest was set up by somebody else: a drive added now would set it up a second time, and needs it powered off",
   },
   {
     field: "initialization.vendorDataFileId",

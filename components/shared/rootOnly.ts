@@ -36,12 +36,14 @@ export function parseRootStep(script: string): Readonly<Record<string, string>> 
   return found;
 }
 
+// Every call of `qm` starts an interpreter on the host (most of a second on a small one): one reading serves until a change.
 const apply = `
-value() { qm config "$HIVE_VMID" | sed -n "s/^$1: //p"; }
+config=$(qm config "$HIVE_VMID")
+value() { printf '%s\\n' "$config" | sed -n "s/^$1: //p"; }
 ensure() {
-  if [ "$(value "$1")" != "$2" ]; then
-    if [ -n "$2" ]; then qm set "$HIVE_VMID" "--$1" "$2"; else qm set "$HIVE_VMID" --delete "$1"; fi
-  fi
+  if [ "$(value "$1")" = "$2" ]; then return; fi
+  if [ -n "$2" ]; then qm set "$HIVE_VMID" "--$1" "$2"; else qm set "$HIVE_VMID" --delete "$1"; fi
+  config=$(qm config "$HIVE_VMID")
   if [ "$(value "$1")" != "$2" ]; then
     echo "guest $HIVE_VMID: $1 reads back as '$(value "$1")', wanted '$2'" >&2
     exit 1

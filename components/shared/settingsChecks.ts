@@ -184,20 +184,11 @@ function checkImages({ images }: GenesisSettings): Fault[] {
   const faults = (["ubuntu", "debian", "alpine"] as const).flatMap((name) =>
     checkImage(`images.${name}`, images[name], name === "alpine"),
   );
-  for (const name of ["windowsIso", "virtioIso"] as const) {
-    const volume = images[name];
-    if (volume === undefined) continue;
-    faults.push(
-      ...checkForm(
-        `images.${name}`,
-        volume,
-        /^[A-Za-z][\w.-]*:iso\/[\w.+ -]+\.iso$/i,
-        "an ISO volume, such as local:iso/win10-ltsc.iso",
-        "Run `pvesm list local --content iso`.",
-      ),
-    );
-  }
-  return faults;
+  if (images.windowsIso === undefined) return faults;
+  const iso = /^[A-Za-z][\w.-]*:iso\/[\w.+ -]+\.iso$/i;
+  const limit = "an ISO volume, such as local:iso/win10-ltsc.iso";
+  const fix = "Run `pvesm list local --content iso`.";
+  return [...faults, ...checkForm("images.windowsIso", images.windowsIso, iso, limit, fix)];
 }
 
 /** Faults of the settings that no planner computes with: access, admin, storage and images. */

@@ -12,7 +12,7 @@
  * prints one JSON line with the same fields when it is ready.
  *
  * In the state folder: `state.json` (the whole model, replaced atomically before a reply is sent), `token`,
- * `root-password` (both 0600), `ca.pem`, `key.pem`, `root.sock`, `events.jsonl`, `traffic.jsonl` (with `recordTraffic`),
+ * `root-password` (both 0600), `ca.pem`, `key.pem`, `root.sock`, `events.jsonl`, `firewall.jsonl`, `traffic.jsonl` (with `recordTraffic`),
  * and `roots/host/`, the root folder of the host's files: what lies under a directory storage there (for instance
  * `roots/host/var/lib/vz/snippets/x.yaml`) is content of that storage. A killed server recovers on the next start: tasks that
  * ran end as "unexpected status", what they had reserved or locked is released.
@@ -99,6 +99,7 @@ export async function startProxmox(options: ProxmoxOptions): Promise<RunningProx
   const recovered = recover(state, Date.now());
   if (recovered.events.length > 0) store.save(recovered.state);
   journal.record(recovered.events);
+  journal.firewall(recovered.state.firewall);
   const faults = createFaults();
   const taskDelayMs = options.taskDelayMs ?? 50;
   const shell = createShell(recovered.state, {

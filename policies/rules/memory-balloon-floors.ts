@@ -1,20 +1,33 @@
 import type { Guest } from "../estate.ts";
 import { type Maybe, isKnown, unknownYet } from "../facts.ts";
-import { stackRule } from "../rule.ts";
+import { hostRule } from "../rule.ts";
 
 /** What guests need at least fits the host, in every set of guests that may run together. */
-export default stackRule({
+export default hostRule({
   name: "memory-balloon-floors",
   description: "The memory floors of all guests that may run together fit the host.",
   reason:
     "A balloon gives memory back only down to its floor; below that the kernel kills a guest (seed 001, OOM Killer).",
   fix: "Lower memory or balloon floors, declare fewer guests, or say in this rule's configuration which guests never run together.",
   config: {
-    defaults: { ramMiB: 131_072, arcMiB: 4096, hostMiB: 4096, exclusions: [[100, 102]] },
+    defaults: { exclusions: [[100, 102]] },
+    ofHost: ({ ramMiB, arcMiB, reservedMiB }) => ({ ramMiB, arcMiB, hostMiB: reservedMiB }),
     schema: {
-      ramMiB: { type: "integer", minimum: 1, description: "The host's memory in MiB." },
-      arcMiB: { type: "integer", minimum: 0, description: "Upper bound of the ZFS cache in MiB." },
-      hostMiB: { type: "integer", minimum: 0, description: "Memory kept for the host itself in MiB." },
+      ramMiB: {
+        type: "integer",
+        minimum: 1,
+        description: "The host's memory in MiB. Without it, that of the host that the stack declares.",
+      },
+      arcMiB: {
+        type: "integer",
+        minimum: 0,
+        description: "Upper bound of the ZFS cache in MiB. Without it, the declared host's.",
+      },
+      hostMiB: {
+        type: "integer",
+        minimum: 0,
+        description: "Memory kept for the host itself in MiB. Without it, the declared host's.",
+      },
       exclusions: {
         type: "array",
         maxItems: 12,

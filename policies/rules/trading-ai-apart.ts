@@ -1,10 +1,10 @@
 import { overlap, readCpuSet, showCpus, withSiblings } from "../cpuSet.ts";
 import { isKnown } from "../facts.ts";
-import { type Breach, stackRule } from "../rule.ts";
-import { namesSchema, tradingConfig, tradingSchema } from "../topics.ts";
+import { type Breach, hostRule } from "../rule.ts";
+import { coresOf, namesSchema, tradingConfig, tradingSchema } from "../topics.ts";
 
 /** The trading guest has no GPU and no AI role, and no guest that has either runs on its cores. */
-export default stackRule({
+export default hostRule({
   name: "trading-ai-apart",
   description: "No GPU and no AI role on the trading guest, nor on its cores.",
   reason:
@@ -12,6 +12,7 @@ export default stackRule({
   fix: "Give the GPU mapping and the tag role-ai to another guest, and pin that guest to other cores.",
   config: {
     defaults: { ...tradingConfig, aiRoles: ["ai"], gpuMappings: ["gpu-*"] },
+    ofHost: coresOf,
     schema: {
       ...tradingSchema,
       aiRoles: namesSchema("Roles (tags role-<role>) that count as AI."),

@@ -1,17 +1,18 @@
 import { type Estate, type Guest } from "../estate.ts";
 import { overlap, readCpuSet, showCpus, withSiblings } from "../cpuSet.ts";
 import { type Maybe, isKnown, unknownYet } from "../facts.ts";
-import { stackRule } from "../rule.ts";
-import { tradingConfig, tradingSchema } from "../topics.ts";
+import { hostRule } from "../rule.ts";
+import { coresOf, tradingConfig, tradingSchema } from "../topics.ts";
 
 /** Nobody else on the trading guest's cores, nor on their SMT siblings. */
-export default stackRule({
+export default hostRule({
   name: "trading-cores-exclusive",
   description: "No other guest may run on the trading guest's cores or on their SMT siblings.",
   reason: "A busy neighbour on the same physical core delays an order (seed 001: forbid these cores to the AI).",
   fix: "Give every other guest an affinity without these CPUs; a guest without affinity runs on all of them.",
   config: {
     defaults: { ...tradingConfig, checkContainers: true },
+    ofHost: coresOf,
     schema: {
       ...tradingSchema,
       checkContainers: {

@@ -1,10 +1,10 @@
 import { coresTouched, readCpuSet, showCpus } from "../cpuSet.ts";
 import { isKnown, unknownYet } from "../facts.ts";
-import { stackRule } from "../rule.ts";
-import { tradingConfig, tradingSchema } from "../topics.ts";
+import { hostRule } from "../rule.ts";
+import { coresOf, tradingConfig, tradingSchema } from "../topics.ts";
 
 /** Whole physical cores for the trading guest, as many as the seed allows. */
-export default stackRule({
+export default hostRule({
   name: "trading-cores-physical",
   description: "The trading guest is pinned to two to four whole physical cores, SMT siblings included.",
   reason:
@@ -12,6 +12,7 @@ export default stackRule({
   fix: "Pin it to whole cores of the host (`lscpu -e=CPU,CORE`): every core with both of its threads, for example 1-2,17-18.",
   config: {
     defaults: { ...tradingConfig, minCores: 2, maxCores: 4 },
+    ofHost: coresOf,
     schema: {
       ...tradingSchema,
       minCores: { type: "integer", minimum: 1, description: "Fewest physical cores." },

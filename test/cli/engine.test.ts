@@ -6,6 +6,7 @@ import { delimiter, join } from "node:path";
 import { ComponentResource } from "@pulumi/pulumi";
 import { openSession, type Session } from "../../cli/engine/session.ts";
 import { clearLocks } from "../../cli/repair/execute.ts";
+import { clearReportedLocks } from "../../cli/repair/reportedLock.ts";
 import { lockFolder, readLocks } from "../../cli/repair/lock.ts";
 import { labEnvironment } from "../../cli/targets/environment.ts";
 import type { Target } from "../../cli/targets/target.ts";
@@ -18,7 +19,7 @@ describe("engine adapter", function () {
   this.timeout(120_000);
   let root: string;
   let target: Target;
-  const open = (names: readonly string[], fail?: string): Promise<Session> => {
+  const open = (names: readonly string[], fail?: string, create?: boolean): Promise<Session> => {
     assert.ok(engineFile !== undefined);
     return openSession({
       target,
@@ -29,6 +30,7 @@ describe("engine adapter", function () {
         return { names };
       },
       policyPacks: [],
+      create,
     });
   };
 
@@ -122,6 +124,54 @@ describe("engine adapter", function () {
     assert.equal((await clearLocks(target, { patienceSec: 0 })).length, 1);
     assert.deepEqual(readLocks(join(root, "backend"), "hive", "genesis"), []);
     assert.ok((await session.run("up")).succeeded);
+  });
+
+  it("breaks the lock of a killed engine in a backend that it cannot read, and none of a live one", async () => {
+    assert.ok((await (await open(["a"])).run("up")).succeeded);
+    const { backendFolder: _unread, ...elsewhere } = target;
+    target = elsewhere;
+    const session = await open(["a"]);
+    const cutOff = (type: string): Record<string, unknown> => ({
+      type,
+      resource: {
+        urn: `urn:pulumi:genesis::hive::other:index:Thing::${type}`,
+        custom: true,
+        type: "other:index:Thing",
+      },
+    });
+    const { version, deployment } = await session.exportState();
+    const pending = ["creating", "updating", "deleting"].map(cutOff);
+    await session.importState({ version, deployment: { ...deployment, pending_operations: pending } });
+    const state = async (): Promise<unknown[]> => {
+      const { resources, pending_operations: operations } = (await session.exportState()).deployment;
+      return [resources, operations];
+    };
+    const before = await state();
+    assert.deepEqual(await clearReportedLocks(session), []);
+    assert.deepEqual(await state(), before, "asking for the lock touches nothing");
+    const folder = lockFolder(join(root, "backend"), "hive", "genesis");
+    mkdirSync(folder, { recursive: true });
+    const holder = spawn("sleep", ["60"], { stdio: "ignore" });
+    const { hostname } = await import("node:os");
+    writeFileSync(
+      join(folder, "one.json"),
+      JSON.stringify({ pid: holder.pid, username: "u", hostname: hostname(), timestamp: new Date().toISOString() }),
+    );
+    await assert.rejects(clearReportedLocks(session), /which still runs/);
+    const gone = new Promise((done) => holder.on("exit", done));
+    holder.kill("SIGKILL");
+    await gone;
+    assert.equal((await clearReportedLocks(session)).length, 1);
+    assert.deepEqual(readLocks(join(root, "backend"), "hive", "genesis"), []);
+    assert.deepEqual(await state(), before, "nothing but the lock was touched");
+  });
+
+  it("makes no stack when it must not, and tells how to make it", async () => {
+    await assert.rejects(
+      open(["a"], undefined, false),
+      /does not exist in this backend; run pulumi stack init genesis/,
+    );
+    assert.ok(!existsSync(join(root, "backend", ".pulumi", "stacks", "hive", "genesis.json")));
   });
 
   it("runs without any variable that leads to the user's own backend or host", () => {

@@ -17,8 +17,18 @@ describe("preflight", () => {
     assert.equal(fault?.property, "privileges of hive@pve!pulumi on /mapping");
     assert.match(
       fault.fix,
-      /pveum role add HiveMapping --privs ".*Mapping\.Use" && pveum acl modify \/mapping --tokens 'hive@pve!pulumi'/,
+      /pveum role modify Hive --append --privs "Mapping\.Use" && .*pveum acl modify \/mapping --tokens 'hive@pve!pulumi'/,
     );
+  });
+
+  it("asks for Sys.AccessNetwork only where Sys.Audit and Sys.Modify on / do not allow downloads already", () => {
+    const paths = Object.fromEntries(needed.map(({ path, privileges }) => [path, privileges]));
+    const withoutIt = { ...paths, "/nodes/pve": ["Sys.Audit", "Sys.Modify"] };
+    assert.deepEqual(judgePrivileges(withoutIt, "hive@pve!pulumi", needed), []);
+    const values = judgePrivileges({ ...withoutIt, "/": ["Sys.Audit", "Sys.Console"] }, "hive@pve!pulumi", needed).map(
+      ({ value }) => value,
+    );
+    assert.deepEqual(values, ["without Sys.Modify", "without Sys.AccessNetwork"]);
   });
 
   it("takes the nearest path above, as Proxmox inherits", () => {

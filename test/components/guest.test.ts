@@ -225,6 +225,26 @@ describe("ProxmoxGuest", () => {
     );
   });
 
+  it("refuses what a kind of guest cannot have, and addresses that are none", async () => {
+    const wrong = guestArgs({
+      vmId: 300,
+      kind: "container",
+      pci: [],
+      memory: "1 GB",
+      balloonMin: "512 MiB",
+      nics: [{ bridge: "vmbr0", mtu: 1500, mac: "02:00", cidr: "10.0.0.1" }],
+    });
+    await assert.rejects(
+      recordProgram(() => new ProxmoxGuest("wrong", wrong)),
+      (error: unknown) => {
+        assert.ok(pulumi.InputPropertiesError.isInstance(error));
+        const paths = error.errors.map((fault) => fault.propertyPath).toSorted();
+        assert.deepEqual(paths, ["affinity", "balloonMin", "hugepages", "nics[0].cidr", "nics[0].mac"]);
+        return true;
+      },
+    );
+  });
+
   it("names every child after its parent", async () => {
     const seen = await recordProgram(() => new ProxmoxGuest("brain", guestArgs()));
     for (const registration of seen.filter((r) => r.parent.includes("ProxmoxGuest"))) {

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { HostDevices, HostFirewall, HostNetwork, HostStorage } from "../../components/index.ts";
-import { renderSnapshotProgram, renderSnapshotUnits } from "../../components/proxmox/storageScripts.ts";
-import { recordProgram, type Registration } from "../support/recordedProgram.ts";
+import {
+  renderDatasetStep,
+  renderSnapshotProgram,
+  renderSnapshotUnits,
+} from "../../components/proxmox/storageScripts.ts";
+import { isRegisteredSecret, recordProgram, type Registration } from "../support/recordedProgram.ts";
 
 const host = { host: "192.168.1.10", port: 22, user: "root", privateKey: "key" };
 
@@ -15,6 +23,35 @@ function urnOf(seen: readonly Registration[], name: string): string {
   const { parent, type } = named(seen, name);
   const [head, parentPath] = [parent.split("::").slice(0, 2).join("::"), parent.split("::")[2] ?? ""];
   return `${head}::${parentPath}$${type}::${name}`;
+}
+
+/** Runs a script under a real shell with a `zfs` that answers from its environment and notes its calls. */
+function runWithZfs(script: string, environment: Record<string, string>, args: readonly string[] = []) {
+  const folder = mkdtempSync(join(tmpdir(), "zfs-"));
+  const zfs = `#!/bin/sh
+echo "$*" >>"$ZFS_FOLDER/calls"
+case "$*" in
+  get*) echo "\${ZFS_OWNER:-$(cat "$ZFS_FOLDER/owner")}" ;;
+  create*) echo hive/genesis >"$ZFS_FOLDER/owner" ;;
+  destroy*@*) [ -z "\${ZFS_STUCK:-}" ] ;;
+  *snapshot*-s*) for disk; do :; done; printf '%s@hive-daily-1\\n%s@hive-daily-2\\n' "$disk" "$disk" ;;
+  *"-t snapshot"*) echo rpool/hive@hive-daily-1 ;;
+  list*) [ -n "\${ZFS_BELOW:-}\${ZFS_OWNER:-}" ] || [ -f "$ZFS_FOLDER/owner" ] || exit 1; printf '%s\\n' "\${ZFS_BELOW:-rpool/hive}" ;;
+esac
+`;
+  for (const [name, text] of [
+    ["zfs", zfs],
+    ["zpool", "#!/bin/sh\n"],
+  ] as const) {
+    writeFileSync(join(folder, name), text, { mode: 0o755 });
+  }
+  const { status, stderr } = spawnSync("/bin/sh", ["-c", script, "sh", ...args], {
+    encoding: "utf8",
+    env: { PATH: `${folder}:/usr/bin:/bin`, ZFS_FOLDER: folder, ...environment },
+  });
+  const calls = readFileSync(join(folder, "calls"), "utf8");
+  rmSync(folder, { recursive: true });
+  return { status, stderr, calls };
 }
 
 describe("HostNetwork", () => {
@@ -74,13 +111,40 @@ describe("HostStorage", () => {
     const seen = await recordProgram(() => new HostStorage("storage", args));
     const connection: unknown = named(seen, "storage-dataset").inputs["connection"];
     assert.ok(connection instanceof Object);
-    assert.notEqual(Reflect.get(connection, "privateKey"), "key");
+    assert.ok(isRegisteredSecret(connection));
   });
 
-  it("snapshots only the covered guests' disks and prunes what is beyond the number kept", () => {
+  it("marks its dataset, and takes over or destroys none that is not so marked", () => {
+    const { create, delete: remove } = renderDatasetStep("rpool", "rpool/hive", "hive/genesis");
+    const owned = (owner: string, below = "rpool/hive") => ({ ZFS_OWNER: owner, ZFS_BELOW: below });
+    assert.match(runWithZfs(create, {}).calls, /create -p -o hive:stack=hive\/genesis rpool\/hive/);
+    const stranger = runWithZfs(create, owned("-"));
+    assert.equal(stranger.status, 1);
+    assert.match(stranger.stderr, /is not of this stack/);
+    assert.doesNotMatch(runWithZfs(remove, owned("-")).calls, /destroy/);
+    assert.match(
+      runWithZfs(remove, owned("hive/genesis")).calls,
+      /destroy rpool\/hive@hive-daily-1\n[^]*destroy rpool\/hive\n/,
+    );
+  });
+
+  it("keeps every snapshot of a dataset that still holds disks", () => {
+    const { delete: remove } = renderDatasetStep("rpool", "rpool/hive", "hive/genesis");
+    const held = { ZFS_OWNER: "hive/genesis", ZFS_BELOW: "rpool/hive\nrpool/hive/vm-100-disk-0" };
+    const { status, calls } = runWithZfs(remove, held);
+    assert.equal(status, 0);
+    assert.doesNotMatch(calls, /destroy/);
+  });
+
+  it("snapshots every covered disk, prunes the oldest, and tells of a guest without a disk", () => {
     const program = renderSnapshotProgram("rpool/hive", [100, 200]);
-    assert.match(program, /\(vm\|base\|subvol\)-\(100\|200\)-/);
-    assert.match(program, /head -n "-\$keep"/);
+    const disks = "rpool/hive\nrpool/hive/vm-100-disk-0\nrpool/hive/vm-300-disk-0";
+    const { status, calls, stderr } = runWithZfs(program, { ZFS_BELOW: disks, ZFS_STUCK: "1" }, ["daily", "1"]);
+    assert.equal(status, 1);
+    assert.match(stderr, /guest 200 has no disk/);
+    assert.match(calls, /snapshot rpool\/hive\/vm-100-disk-0@hive-daily-/);
+    assert.match(calls, /destroy rpool\/hive\/vm-100-disk-0@hive-daily-1\n/);
+    assert.doesNotMatch(calls, /destroy .*@hive-daily-2|vm-300-disk-0@/);
     const units = renderSnapshotUnits({ label: "daily", onCalendar: "daily", keep: 14 });
     assert.match(units["hive-snapshot-daily.service"] ?? "", /ExecStart=\/usr\/local\/sbin\/hive-snapshot daily 14/);
     assert.match(units["hive-snapshot-daily.timer"] ?? "", /OnCalendar=daily\nPersistent=true/);

@@ -178,7 +178,7 @@ describe("simulated Proxmox: host", () => {
       const facts: { port: number; caCertFile: string; tokenFile: string; rootSocket: string } = JSON.parse(line);
       const client = new LabClient(facts);
       const upid = String((await client.call("POST", "/nodes/pve/qemu", { vmid: 100, scsi0: "local-zfs:8" })).data);
-      await client.call("POST", "/pools", { poolid: "kept" });
+      await client.call("POST", "/pools", { poolid: "kept" }, { root: true });
       assert.equal(record((await client.call("GET", `/nodes/pve/tasks/${upid}/status`)).data)["status"], "running");
       const ended = new Promise((resolve) => child.once("exit", resolve));
       child.kill("SIGKILL");
@@ -189,7 +189,7 @@ describe("simulated Proxmox: host", () => {
         assert.deepEqual([task["status"], task["exitstatus"]], ["stopped", "unexpected status"]);
         assert.deepEqual(rows((await again.client.call("GET", "/nodes/pve/qemu")).data), []);
         assert.equal(
-          rows((await again.client.call("GET", "/pools")).data)[0]?.["poolid"],
+          rows((await again.client.call("GET", "/pools", {}, { root: true })).data)[0]?.["poolid"],
           "kept",
           "what was answered is on disk",
         );

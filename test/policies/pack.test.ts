@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { analyzerScript } from "../../cli/setup/scripts.ts";
+import { Host } from "../../components/index.ts";
+import { smtTopology } from "../../components/shared/topology.ts";
 import { findEngine } from "../support/engine.ts";
 import { changed, soundEstate } from "./estateFixture.ts";
 import type { FixtureResource } from "./runRule.ts";
@@ -58,6 +60,7 @@ describe("policy pack in the engine", function () {
     action: "preview" | "up",
     resources: readonly FixtureResource[],
     config: Readonly<Record<string, unknown>> = {},
+    declare: () => void = () => undefined,
   ): Promise<Outcome> {
     const state = await mkdtemp(join(folder, "state-"));
     const configFile = join(state, "policies.json");
@@ -67,6 +70,7 @@ describe("policy pack in the engine", function () {
         stackName: "test",
         projectName: "hive-pack-test",
         program: () => {
+          declare();
           const made = new Map<string, pulumi.Resource>();
           for (const r of resources)
             made.set(r.name, new Shown(r, r.parent === undefined ? undefined : made.get(r.parent)));
@@ -125,6 +129,23 @@ describe("policy pack in the engine", function () {
     const { succeeded, text, policies } = await run("preview", shared);
     assert.equal(succeeded, false, text);
     assert.deepEqual([...new Set(policies.map((p) => p.policyName))], ["trading-ai-apart", "trading-cores-exclusive"]);
+  });
+
+  it("judges by the host that the stack declares, before the seed's", async () => {
+    const topology = smtTopology({ sockets: 1, coresPerSocket: 16, threadsPerCore: 2, numbering: "adjacent" });
+    const bridges = { lan: "vmbr0", private: "vmbr1", dmz: "vmbr9" };
+    const { succeeded, text, policies } = await run("preview", soundEstate, {}, () => {
+      new Host("host", { topology, ramMiB: 65_536, arcMiB: 4096, reservedMiB: 4096, bridges });
+    });
+    assert.equal(succeeded, false, text);
+    // Siblings are neighbours there: its pins 1-2,17-18 leave 0, 3, 16 and 19 to others.
+    assert.deepEqual([...new Set(policies.map((p) => p.policyName))].toSorted(), [
+      "dmz-bridge-only",
+      "memory-balloon-floors",
+      "trading-ai-apart",
+      "trading-cores-exclusive",
+      "trading-cores-physical",
+    ]);
   });
 
   it("stops an update too, and never prints a credential", async () => {

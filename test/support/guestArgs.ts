@@ -32,7 +32,7 @@ export function guestArgs(overrides: Partial<ProxmoxGuestArgs> = {}): ProxmoxGue
     vendorData: "local:snippets/agent.yaml",
     admin: { user: "hive", publicKeys: ["ssh-ed25519 AAAA admin"] },
     dns: { domain: "hive.internal", servers: ["192.168.1.1"] },
-    allow: [{ proto: "tcp", dport: "22", source: "192.168.1.50", comment: "admin" }],
+    firewallRules: [{ proto: "tcp", dport: "22", source: "192.168.1.50", comment: "admin" }],
     host: { host: "192.168.1.10", port: 22, user: "root", privateKey: "key" },
     ...overrides,
   };

@@ -61,10 +61,31 @@ function hostFiles(hostRoot: string): Record<string, string> {
   return found;
 }
 
+/** The data sets of a fresh installation: what the host's `zfs` starts from when it is first used. */
+const installed = ["rpool", "rpool/ROOT", "rpool/ROOT/pve-1", "rpool/data", "rpool/var-lib-vz"];
+
+function stored(hostRoot: string, name: string): unknown {
+  const file = join(hostRoot, "var/lib/lab", `${name}.json`);
+  return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : undefined;
+}
+
+/** Data sets and running units, which the host's own tools keep. */
+function hostTools(hostRoot: string): Record<string, string> {
+  const named = (value: unknown, field: string): [string, unknown][] => {
+    const inner: unknown = value instanceof Object ? Reflect.get(value, field) : undefined;
+    return inner instanceof Object ? Object.entries(inner) : [];
+  };
+  const zfs = named(stored(hostRoot, "zfs"), "datasets").map(([name]) => name);
+  return Object.fromEntries([
+    ...(zfs.length === 0 ? installed : zfs).map((name) => [`zfs ${name}`, "there"]),
+    ...named(stored(hostRoot, "units"), "active").map(([name]) => [`unit ${name}`, "active"]),
+  ]);
+}
+
 /** Takes the snapshot. Run states are part of it, metrics and identifiers that change with each creation are not. */
 export async function takeHostSnapshot(lab: { readonly rootSocket: string }, hostRoot: string): Promise<HostSnapshot> {
   const node = "/nodes/pve";
-  const snapshot: Record<string, string> = hostFiles(hostRoot);
+  const snapshot: Record<string, string> = { ...hostFiles(hostRoot), ...hostTools(hostRoot) };
   const read = (path: string): Promise<unknown> => readRoot(lab.rootSocket, path);
   for (const kind of ["qemu", "lxc"]) {
     for (const guest of rows(await read(`${node}/${kind}`))) {

@@ -93,6 +93,7 @@ function verdict(
   const first = rules.find(
     (rule) =>
       rule.direction === "in" &&
+      !(rule.proto === "icmp" && packet.dport !== undefined) &&
       [undefined, packet.source].includes(rule.source) &&
       [undefined, packet.dport].includes(rule.dport) &&
       [undefined, packet.dest].includes(rule.dest) &&
@@ -104,7 +105,7 @@ function verdict(
 describe("firewall plans", () => {
   const [lan, inner, dmz] = plan.addresses.networks.map(({ cidr }) => cidr);
 
-  it("let the admin reach 8006 and 22 of the host before anything else, and end with deny", () => {
+  it("let the admin reach 8006 and 22 of the host before anything else, and nobody else", () => {
     const rules = valueOrThrow(
       "rules",
       planHostFirewall({ adminCidrs: ["10.1.2.3", "192.168.1.0/24"], dmzCidr: "10.20.20.0/24" }),
@@ -118,7 +119,22 @@ describe("firewall plans", () => {
         ["ACCEPT", "192.168.1.0/24", "22"],
       ],
     );
-    assert.equal(verdict(rules, { source: "1.2.3.4", dport: "8006" }), "DROP");
+    assert.equal(
+      rules.some(({ action }) => action !== "ACCEPT"),
+      false,
+      "the policy drops, after other people's rules",
+    );
+    assert.equal(
+      rules.some(({ source }) => source === undefined),
+      false,
+    );
+  });
+
+  it("keep the host's own ports open where the endpoint is a proxy or a tunnel", () => {
+    const ports = { apiPort: 18_006, sshPort: 2222 };
+    const input = { adminCidrs: ["10.1.2.3"], dmzCidr: "10.20.20.0/24", ...ports };
+    const open = valueOrThrow("rules", planHostFirewall(input)).map(({ dport }) => dport);
+    for (const port of ["8006", "22", "18006", "2222"]) assert.ok(open.includes(port), port);
   });
 
   it("refuse nobody, everybody and the DMZ as admin", () => {
@@ -133,6 +149,9 @@ describe("firewall plans", () => {
     const rules = planGuestFirewall(bastion, plan.addresses, ["192.168.1.0/24"]);
     for (const dest of [lan, inner]) assert.equal(verdict(rules, { source: dmz, dest, iface: "net2" }), "DROP");
     assert.equal(verdict(rules, { source: dmz, dest: "1.1.1.1", iface: "net2" }), "ACCEPT");
+    const gateway = plan.addresses.nics.find((nic) => nic.machine === 400 && nic.network === "dmz")?.address;
+    assert.ok(gateway !== undefined);
+    assert.equal(verdict(rules, { source: dmz, dest: gateway, dport: "22", iface: "net2" }), "DROP");
     const arena = planGuestFirewall({ ...worker(0), networks: ["dmz"] }, plan.addresses, []);
     const out = arena.filter(({ direction, action }) => direction === "out" && action === "DROP");
     assert.deepEqual(

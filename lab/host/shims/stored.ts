@@ -7,6 +7,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -15,6 +16,8 @@ import { ToolError } from "./errors.ts";
 
 const folder = process.env["LAB_TOOL_STATE"] ?? "/var/lib/lab";
 const lockWaitMs = 20_000;
+/** A change takes milliseconds: an older lock was left by a tool that was killed, whoever has its number by now. */
+const lockLivesMs = 8_000;
 
 /** Reads `name`, lets `change` alter it, writes it when it differs. `initial` is used while there is no file. */
 export async function withStored<State, Result>(
@@ -63,11 +66,17 @@ async function lock(path: string): Promise<() => void> {
       return () => rmSync(path, { force: true });
     } catch {
       const holder = Number(read(path));
-      if (Number.isInteger(holder) && holder > 0 && !isAlive(holder)) rmSync(path, { force: true });
+      const gone = Number.isInteger(holder) && holder > 0 && !isAlive(holder);
+      if (gone || ageMs(path) > lockLivesMs) rmSync(path, { force: true });
       else if (Date.now() > giveUp) throw new ToolError(`${path}: held by process ${holder}`, 1);
       else await sleep(15);
     }
   }
+}
+
+function ageMs(path: string): number {
+  const info = statSync(path, { throwIfNoEntry: false });
+  return info === undefined ? 0 : Date.now() - info.mtimeMs;
 }
 
 function isAlive(pid: number): boolean {

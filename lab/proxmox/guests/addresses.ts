@@ -1,6 +1,7 @@
 /** The addresses a guest reports: what cloud-init or the container's configuration gave it. Source: bpg v0.111.1 proxmox/nodes/vms/vms_types.go (GetQEMUNetworkInterfacesResponseResult). */
 import { parseProperty } from "../core/property.ts";
 import type { Guest } from "../core/state.ts";
+import { setUpByHand } from "./run.ts";
 
 interface Address {
   "ip-address": string;
@@ -55,11 +56,16 @@ export function guestInterfaces(guest: Guest): GuestInterface[] {
     const index = Number(key.slice(3));
     const net = parseProperty(config[key] ?? "", "model");
     const mac = /([0-9A-F]{2}:){5}[0-9A-F]{2}/i.exec(config[key] ?? "")?.[0] ?? "";
+    // Without cloud-init a guest asks for a lease.
+    const byHand = setUpByHand(guest) && index === 0 ? "dhcp" : undefined;
     const settings = guest.kind === "lxc" ? net : parseProperty(config[`ipconfig${index}`] ?? "");
     return {
       name: guest.kind === "lxc" ? (net["name"] ?? `eth${index}`) : `eth${index}`,
       "hardware-address": mac.toLowerCase(),
-      "ip-addresses": [...addressOf(guest, index, settings["ip"]), ...addressOf(guest, index, settings["ip6"])],
+      "ip-addresses": [
+        ...addressOf(guest, index, settings["ip"] ?? byHand),
+        ...addressOf(guest, index, settings["ip6"]),
+      ],
       statistics: { ...STATISTICS },
     };
   });

@@ -169,13 +169,19 @@ export function stopGuest(guest: Guest): void {
 /** Whether the agent answers: enabled, a cloud-init drive installed it, and the boot is over. */
 export function agentAnswers(guest: Guest, nowMs: number, bootDelayMs: number): boolean {
   const config = guest.run.boot ?? {};
-  const seeded = Object.keys(config).some((key) => isDrive(key) && isCloudInit(parseDrive(config[key] ?? "")));
+  const seeded =
+    setUpByHand(guest) || Object.keys(config).some((key) => isDrive(key) && isCloudInit(parseDrive(config[key] ?? "")));
   return (
     guest.run.status === "running" &&
     agentEnabled(config) &&
     seeded &&
     nowMs - (guest.run.startedAtMs ?? nowMs) >= bootDelayMs
   );
+}
+
+/** Whether somebody installed the guest agent without cloud-init: the lab is told by the tag `agent-installed`. */
+export function setUpByHand(guest: Guest): boolean {
+  return (guest.run.boot?.["tags"] ?? "").split(/[;, ]/).includes("agent-installed");
 }
 
 export function agentEnabled(config: Config): boolean {

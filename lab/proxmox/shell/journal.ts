@@ -2,6 +2,7 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import type { LabEvent } from "../core/engine.ts";
+import type { LabState } from "../core/state.ts";
 
 export const EVENTS_KEPT = 1000;
 
@@ -25,6 +26,8 @@ export interface Journal {
   /** Events from number `since` on, oldest first. */
   recent(since: number): readonly NumberedEvent[];
   traffic(line: TrafficLine): void;
+  /** Appends the host's whole firewall to `firewall.jsonl`: each state it has been in, in order. */
+  firewall(state: LabState["firewall"]): void;
 }
 
 export function createJournal(stateDir: string, options: { traffic: boolean }): Journal {
@@ -47,6 +50,9 @@ export function createJournal(stateDir: string, options: { traffic: boolean }): 
     traffic(line) {
       if (options.traffic)
         appendFileSync(join(stateDir, "traffic.jsonl"), `${JSON.stringify(line)}\n`, { mode: 0o600 });
+    },
+    firewall(state) {
+      appendFileSync(join(stateDir, "firewall.jsonl"), `${JSON.stringify(state)}\n`, { mode: 0o600 });
     },
   };
 }

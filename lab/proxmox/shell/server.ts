@@ -58,6 +58,7 @@ export function createShell(initial: LabState, options: ShellOptions): Shell {
 
   const commit = (next: LabState): void => {
     options.store.save(next);
+    if (JSON.stringify(next.firewall) !== JSON.stringify(state.firewall)) options.journal.firewall(next.firewall);
     state = next;
   };
 

@@ -1,0 +1,53 @@
+/** `npm run -s bench -- NAME --json`: one benchmark; its document on stdout, its progress on stderr. */
+import { readArguments, usage } from "./arguments.ts";
+import { installSignalHandlers } from "./cleanup.ts";
+import { type Figures, type Limit, brokenLimits, documentOf } from "./statistics.ts";
+
+type Say = (line: string) => void;
+
+interface Benchmark {
+  readonly limits: Readonly<Record<string, Limit>>;
+  readonly measure: (runs: number | undefined, say: Say) => Promise<Figures>;
+}
+
+const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
+  up: async () => {
+    const { limits, measureUp } = await import("./up/index.ts");
+    return { limits, measure: measureUp };
+  },
+};
+
+const started = performance.now();
+const say: Say = (line) => {
+  process.stderr.write(`[${((performance.now() - started) / 1000).toFixed(1)}s] ${line}\n`);
+};
+
+async function main(): Promise<number> {
+  const parsed = readArguments(process.argv.slice(2), Object.keys(benchmarks));
+  if ("faults" in parsed) {
+    process.stderr.write(`${parsed.faults.join("\n")}\n${usage}\n`);
+    return 2;
+  }
+  const { name, json, runs } = parsed.ok;
+  const load = benchmarks[name];
+  if (load === undefined) return 2;
+  installSignalHandlers();
+  say(`bench ${name}: starting`);
+  const { limits, measure } = await load();
+  const figures = await measure(runs, say);
+  const document = documentOf(name, figures, limits);
+  for (const figure of brokenLimits(figures, limits))
+    say(`${figure} is ${String(document.figures[figure])}; allowed: ${JSON.stringify(limits[figure])}`);
+  if (json) process.stdout.write(`${JSON.stringify(document)}\n`);
+  else
+    for (const [figure, value] of Object.entries(document.figures))
+      process.stdout.write(`${figure.padEnd(26)} ${String(value)}\n`);
+  return document.ok ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}
