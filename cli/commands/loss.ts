@@ -20,7 +20,10 @@ export function losses(steps: readonly Step[]): string[] {
  * update the engine asks such rules last), and asks when it deletes or replaces. The lab is there to be changed.
  * @throws CommandFailure when the preview fails or breaks a mandatory rule, and when it is not confirmed, or there is no terminal to confirm on
  */
-export async function confirmLoss(invocation: Invocation, session: Session): Promise<void> {
+export async function confirmLoss(
+  invocation: Pick<Invocation, "yes">,
+  session: Pick<Session, "target" | "run">,
+): Promise<void> {
   const { kind, stack } = session.target;
   if (kind === "lab") return;
   const outcome = await session.run("preview");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { losses } from "../../cli/commands/loss.ts";
+import { confirmLoss, losses } from "../../cli/commands/loss.ts";
 import { mayCreateStack } from "../../cli/commands/context.ts";
-import type { Step } from "../../cli/engine/progress.ts";
+import { type Step, noProgress } from "../../cli/engine/progress.ts";
 import { engineEnvironment } from "../../cli/targets/environment.ts";
 
 const urn = (types: string, name: string): string => `urn:pulumi:genesis::hive::${types}::${name}`;
@@ -22,6 +22,21 @@ describe("an update of a real host", () => {
       { op: "delete", urn: urn("command:remote:Command", "step") },
     ];
     assert.deepEqual(losses(steps), [vm("gone"), vm("again"), urn("command:remote:Command", "step")]);
+  });
+
+  it("is previewed even with --yes, so that a rule about the whole stack stops it; the lab's is not", async () => {
+    const policy = { policy: "trading-cores-physical", level: "mandatory", resource: "trading", message: "" } as const;
+    const ran: string[] = [];
+    const session = (kind: "lab" | "real") => ({
+      target: { kind, project: "hive", stack: "genesis", workDir: "/", env: {} },
+      run: (operation: string) => {
+        ran.push(`${kind} ${operation}`);
+        return Promise.resolve({ succeeded: false, progress: { ...noProgress, policies: [policy] }, events: [] });
+      },
+    });
+    await assert.rejects(confirmLoss({ yes: true }, session("real")), /1 mandatory policy violation/);
+    await confirmLoss({ yes: true }, session("lab"));
+    assert.deepEqual(ran, ["real preview"]);
   });
 
   it("makes a stack only by up, start and adopt; on the lab every command does", () => {
