@@ -1,4 +1,4 @@
-export { type Classified, type Risk, type RiskKind, classify } from "./classify.ts";
+export { classify } from "./classify.ts";
 export { collectReview } from "./collect.ts";
-export type { PolicyResult, PropertyChange, ReviewDiagnostic, ReviewInput, ReviewOp, ReviewStep } from "./model.ts";
+export type { ReviewInput } from "./model.ts";
 export { maxReviewLength, renderReview, reviewPasses } from "./render.ts";

@@ -32,11 +32,6 @@ export function checked<T>(faults: readonly Fault[], value: T): Checked<T> {
   return faults.length === 0 ? { ok: true, value } : { ok: false, faults };
 }
 
-/** The faults of a check; none when it passed. */
-export function faultsOf(result: Checked<unknown>): readonly Fault[] {
-  return result.ok ? [] : result.faults;
-}
-
 /** Whether a value is a whole number within both bounds. */
 export function isWhole(value: number, least: number, most: number): boolean {
   return Number.isInteger(value) && value >= least && value <= most;
