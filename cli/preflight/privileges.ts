@@ -1,4 +1,5 @@
 import type { Fault } from "../../components/shared/faults.ts";
+import { hivePrivileges } from "../../components/shared/privileges.ts";
 
 interface NeededPrivileges {
   readonly path: string;
@@ -20,21 +21,7 @@ export function neededPrivileges(settings: {
     },
     {
       path: "/vms",
-      privileges: [
-        "VM.Allocate",
-        "VM.Audit",
-        "VM.Clone",
-        "VM.Config.CDROM",
-        "VM.Config.CPU",
-        "VM.Config.Cloudinit",
-        "VM.Config.Disk",
-        "VM.Config.HWType",
-        "VM.Config.Memory",
-        "VM.Config.Network",
-        "VM.Config.Options",
-        "VM.GuestAgent.Audit",
-        "VM.PowerMgmt",
-      ],
+      privileges: hivePrivileges.filter((privilege) => privilege.startsWith("VM.")),
       why: "guests are created, changed and started, and their agents asked for addresses",
     },
     { path: "/storage", privileges: ["Datastore.Allocate"], why: "a storage is created" },

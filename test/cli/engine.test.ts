@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { ComponentResource } from "@pulumi/pulumi";
 import { openSession, type Session } from "../../cli/engine/session.ts";
@@ -10,9 +10,11 @@ import { clearReportedLocks } from "../../cli/repair/reportedLock.ts";
 import { lockFolder, readLocks } from "../../cli/repair/lock.ts";
 import { labEnvironment } from "../../cli/targets/environment.ts";
 import type { Target } from "../../cli/targets/target.ts";
+import { skip } from "../run/skip.ts";
+import { findEngine } from "../support/engine.ts";
 
-const candidates = [...(process.env["PATH"] ?? "").split(delimiter), join(homedir(), ".cache", "hive", "bin")];
-const engineFile = candidates.map((folder) => join(folder, "pulumi")).find((file) => existsSync(file));
+const engine = findEngine();
+const engineFile = "missing" in engine ? undefined : join(engine.folder, "pulumi");
 const secret = "canary-4f1d9a-secret";
 
 describe("engine adapter", function () {
@@ -35,11 +37,7 @@ describe("engine adapter", function () {
   };
 
   before(function () {
-    if (engineFile === undefined) {
-      // eslint-disable-next-line no-console
-      console.log("      skipped: no pulumi on PATH or in ~/.cache/hive/bin");
-      this.skip();
-    }
+    if ("missing" in engine) skip(this, engine.missing);
   });
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), "hive-cli-"));

@@ -10,6 +10,7 @@ import { startHost } from "../../lab/host/index.ts";
 import type { RunningHost } from "../../lab/host/index.ts";
 import { generateKeyPair } from "../../lab/host/keys.ts";
 import { Ports } from "../../lab/host/ports.ts";
+import { skip } from "../run/skip.ts";
 import { exec, login, openSftp, outcome, run } from "./host-client.ts";
 import type { Login } from "./host-client.ts";
 import { startFakeProxmox } from "./host-fake-api.ts";
@@ -34,7 +35,7 @@ describe("lab host", function () {
     rmSync(stateDir, { recursive: true, force: true });
   });
   const needsCommands = (context: Mocha.Context): void => {
-    if (host.limitation !== undefined) context.skip();
+    if (host.limitation !== undefined) skip(context, host.limitation);
   };
 
   describe("login", () => {
