@@ -62,3 +62,31 @@ export function withoutProtection(
     ),
   };
 }
+
+/** The deployment without these resources, and without others' dependencies on them. */
+export function withoutResources(
+  deployment: Readonly<Record<string, unknown>>,
+  urns: ReadonlySet<string>,
+): Record<string, unknown> {
+  const stays = (urn: unknown): boolean => typeof urn !== "string" || !urns.has(urn);
+  const rest = (list: unknown): unknown => (Array.isArray(list) ? list.filter(stays) : list);
+  return {
+    ...deployment,
+    resources: records(deployment["resources"])
+      .filter(({ urn }) => stays(urn))
+      .map((resource) => {
+        const { dependencies, propertyDependencies, ...others } = resource;
+        return {
+          ...others,
+          ...(dependencies === undefined ? {} : { dependencies: rest(dependencies) }),
+          ...(isRecord(propertyDependencies)
+            ? {
+                propertyDependencies: Object.fromEntries(
+                  Object.entries(propertyDependencies).map(([property, list]) => [property, rest(list)]),
+                ),
+              }
+            : {}),
+        };
+      }),
+  };
+}

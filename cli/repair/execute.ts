@@ -5,7 +5,8 @@ import { progress } from "../output/terminal.ts";
 import { ProxmoxApi } from "../proxmox/api.ts";
 import { sshRun } from "../proxmox/ssh.ts";
 import type { HostConnection, Target } from "../targets/target.ts";
-import { decodeState, withoutPending } from "./deployment.ts";
+import { decodeState, withoutPending, withoutResources } from "./deployment.ts";
+import { mendAttributes } from "./attributes.ts";
 import { type LockInfo, breakLock, judgeLock, observeHolder, readLocks } from "./lock.ts";
 import { clearRules, deleteObject, observeHost } from "./observe.ts";
 import { endOrphanedPlugins } from "./plugins.ts";
@@ -15,7 +16,11 @@ import { type RepairPlan, planRepair } from "./plan.ts";
 /** How long a live engine whose parent may have died is given to end by itself, in seconds. */
 const patienceSec = 120;
 
-/** Clears the locks of dead holders. Waits a while for a live one. @throws CommandFailure naming a holder that stays */
+/**
+ * Clears the locks of dead holders and the files they left half-made. Waits a while for a live holder.
+ * @returns what was cleared, a line each
+ * @throws CommandFailure naming a holder that stays
+ */
 export async function clearLocks(
   target: Target,
   options: { readonly dryRun?: boolean; readonly patienceSec?: number } = {},
@@ -39,6 +44,11 @@ export async function clearLocks(
     if (options.dryRun === true) return broken;
     if (first === undefined) {
       endOrphanedPlugins(`file://${backendFolder}`);
+      for (const file of mendAttributes(backendFolder)) {
+        const line = `removed ${file}, which a killed writer left half-made`;
+        progress(`repair: ${line}`);
+        broken.push(line);
+      }
       return broken;
     }
     if (Date.now() >= giveUp)
@@ -72,7 +82,11 @@ export async function repairStack(
   const objects = api === undefined ? [] : await observeHost(api, `hive-${stack}-`);
   const plan = planRepair({ project, stack, state, host: objects });
   if (plan.faults.length > 0) throw new FaultsError("repair stops, nothing was changed", plan.faults);
-  const done = host === undefined ? [] : await undoSteps(host, { project, stack, state }, options.dryRun === true);
+  const undone =
+    host === undefined
+      ? { done: [], forget: [] }
+      : await undoSteps(host, { project, stack, state }, options.dryRun === true);
+  const done = [...undone.done];
   for (const step of plan.steps) {
     const what = "object" in step ? `${step.object.kind} ${step.object.id}` : step.urn;
     const line = `${step.kind} ${what}: ${step.why}`;
@@ -84,9 +98,13 @@ export async function repairStack(
     if (step.kind === "delete") await deleteObject(api, step.object);
   }
   if (options.dryRun === true) return { plan, done };
-  if (state.pending.length > 0)
-    await session.importState({ ...exported, deployment: withoutPending(exported.deployment) });
-  const again = plan.steps.flatMap((step) => (step.kind === "refresh" ? [step.urn] : []));
+  const forget = new Set(undone.forget);
+  if (state.pending.length + forget.size > 0)
+    await session.importState({
+      ...exported,
+      deployment: withoutResources(withoutPending(exported.deployment), forget),
+    });
+  const again = plan.steps.flatMap((step) => (step.kind === "refresh" && !forget.has(step.urn) ? [step.urn] : []));
   if (again.length > 0) {
     const outcome = await session.run("refresh", { target: again });
     if (!outcome.succeeded)

@@ -53,7 +53,7 @@ while [ -n "$(position)" ]; do
   pvesh delete "/cluster/firewall/rules/$(position)"
   read_rules
 done
-rm -f "$before"
+rm -f "$before" "$before.new"
 `,
   };
 }

@@ -37,7 +37,7 @@ systemctl is-active ${unit} >/dev/null || { echo "${unit} is not active" >&2; ex
 echo "containers run on CPUs $HIVE_CONTAINER_CPUS"
 `,
     delete: `${head}systemctl disable --now ${unit} || true
-rm -f ${file}
+rm -f ${file} ${file}.new
 systemctl daemon-reload
 if [ -w /sys/fs/cgroup/lxc/cpuset.cpus ]; then echo >/sys/fs/cgroup/lxc/cpuset.cpus; fi
 `,

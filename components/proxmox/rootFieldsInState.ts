@@ -4,7 +4,7 @@ import type { RootFieldsInState } from "./guestSpec.ts";
 /**
  * Which root-only fields the state of each VM holds, by guest id. Every operation begins with a refresh
  * (`options.refresh: always` in Pulumi.yaml), so what the host has is what the state has; the program cannot read the
- * state itself. The root-only step sets the affinity last, so a guest that has it has its huge pages too.
+ * state itself. The root-only step sets all of them in one call, so a guest that has its affinity has its huge pages too.
  */
 export async function rootFieldsInState(
   provider: proxmox.Provider,

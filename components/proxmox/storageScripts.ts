@@ -136,9 +136,9 @@ for timer in ${timers}; do systemctl is-active "$timer" >/dev/null || { echo "$t
 echo "snapshots of guests $HIVE_SNAPSHOT_GUESTS: ${timers}"
 `,
     delete: `${head}systemctl disable --now ${timers} || true
-rm -f ${snapshotProgram} ${units
-      .flatMap((unit) => Object.keys(unit))
-      .map((file) => `${unitFolder}/${file}`)
+rm -f ${[snapshotProgram, ...units.flatMap((unit) => Object.keys(unit).map((file) => `${unitFolder}/${file}`))]
+      // A creation that was cut off may have left a file half-written beside its place.
+      .flatMap((file) => [file, `${file}.new`])
       .join(" ")}
 systemctl daemon-reload
 `,

@@ -40,18 +40,30 @@ export function parseRootStep(script: string): Readonly<Record<string, string>> 
 const apply = `
 config=$(qm config "$HIVE_VMID")
 value() { printf '%s\\n' "$config" | sed -n "s/^$1: //p"; }
-ensure() {
-  if [ "$(value "$1")" = "$2" ]; then return; fi
-  if [ -n "$2" ]; then qm set "$HIVE_VMID" "--$1" "$2"; else qm set "$HIVE_VMID" --delete "$1"; fi
-  config=$(qm config "$HIVE_VMID")
-  if [ "$(value "$1")" != "$2" ]; then
-    echo "guest $HIVE_VMID: $1 reads back as '$(value "$1")', wanted '$2'" >&2
-    exit 1
-  fi
+set --
+dropped=
+change() {
+  [ "$(value "$1")" != "$2" ]
 }
-# Affinity last: whoever finds it set may rely on the rest.
-ensure hugepages "$HIVE_HUGEPAGES"
-ensure affinity "$HIVE_AFFINITY"`;
+if change hugepages "$HIVE_HUGEPAGES"; then
+  if [ -n "$HIVE_HUGEPAGES" ]; then set -- "$@" --hugepages "$HIVE_HUGEPAGES"; else dropped="$dropped,hugepages"; fi
+fi
+if change affinity "$HIVE_AFFINITY"; then
+  if [ -n "$HIVE_AFFINITY" ]; then set -- "$@" --affinity "$HIVE_AFFINITY"; else dropped="$dropped,affinity"; fi
+fi
+if [ -n "$dropped" ]; then set -- "$@" --delete "\${dropped#,}"; fi
+# One call for all of them, which Proxmox writes at once: a guest that has one has the others, wherever a run is cut off.
+if [ $# -gt 0 ]; then
+  qm set "$HIVE_VMID" "$@"
+  config=$(qm config "$HIVE_VMID")
+  for field in hugepages affinity; do
+    if [ "$field" = hugepages ]; then wanted=$HIVE_HUGEPAGES; else wanted=$HIVE_AFFINITY; fi
+    if change "$field" "$wanted"; then
+      echo "guest $HIVE_VMID: $field reads back as '$(value "$field")', wanted '$wanted'" >&2
+      exit 1
+    fi
+  done
+fi`;
 
 // A VM that runs keeps its old pins until its next start; the Keeper moves the threads that already run.
 const report = `

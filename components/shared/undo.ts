@@ -46,6 +46,6 @@ export function forgetsUndo(file: string, undo: string): string {
 (
 ${undo.trimEnd()}
 )
-rm -f ${shellWord(file)}
+rm -f ${shellWord(file)} ${shellWord(`${file}.new`)}
 `;
 }

@@ -7,7 +7,6 @@ import { planRepair } from "../../cli/repair/plan.ts";
 import { judgeReported } from "../../cli/repair/reportedLock.ts";
 import { orphanedPlugins } from "../../cli/repair/plugins.ts";
 import { runningGuests } from "../../cli/repair/runState.ts";
-import { stepsToUndo } from "../../cli/repair/undo.ts";
 import { planRelease } from "../../cli/destroy/protection.ts";
 import { renderMarker } from "../../components/shared/marker.ts";
 
@@ -204,29 +203,6 @@ describe("planRepair", () => {
         },
       ),
     );
-  });
-});
-
-describe("steps over SSH", () => {
-  const known = {
-    project: "hive",
-    stack: "genesis",
-    state: stateOf([
-      { urn: "urn:pulumi:genesis::hive::command:remote:Command::host-storage-dataset", type: "command:remote:Command" },
-    ]),
-  };
-
-  it("are undone only when they are ours and the state does not hold them", () => {
-    const names = [
-      "hive~genesis~host-firewall-enable.sh",
-      "hive~genesis~host-storage-dataset.sh",
-      "hive~other~host-firewall-enable.sh",
-      "else~genesis~host-firewall-enable.sh",
-      "hive~genesis~host-firewall-enable.sh.new",
-      "hive~genesis~$(reboot).sh",
-      "",
-    ];
-    assert.deepEqual(stepsToUndo(names, known), [{ project: "hive", stack: "genesis", step: "host-firewall-enable" }]);
   });
 });
 

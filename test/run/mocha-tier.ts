@@ -9,6 +9,7 @@ import type { Outcome } from "./outcome.ts";
 export interface MochaOptions {
   readonly root: string;
   readonly folder: string;
+  readonly files: readonly string[];
   readonly timeoutSec: number;
   /** Only tests whose full title holds this text; all when empty. */
   readonly grep: string;
@@ -26,9 +27,9 @@ export async function testFiles(root: string, folder: string): Promise<string[]>
     .map((file) => join(root, folder, file));
 }
 
-/** Runs the folder's tests. A crash, and a run in which no test ran, are failures like any other. */
+/** Runs some of a folder's test files in one process. A crash, and a run in which no test ran, are failures like any other. */
 export async function runMocha(options: MochaOptions): Promise<void> {
-  const files = await testFiles(options.root, options.folder);
+  const { files } = options;
   const failed = (title: string, detail: string): void => options.onOutcome({ kind: "failed", title, detail });
   if (files.length === 0) return failed(options.folder, `no test ran: there is no *.test.ts file in ${options.folder}`);
   const child = fork(
@@ -55,12 +56,13 @@ export async function runMocha(options: MochaOptions): Promise<void> {
       child.on("error", fail);
       child.on("close", (...end) => done(end));
     });
+    const named = files.length === 1 ? (files[0] ?? "") : options.folder;
     if (!ended)
       failed(
-        options.folder,
+        named,
         `the test process ended with ${signal ?? `status ${code}`} before its last test; its output is above`,
       );
-    else if (count === 0 && options.grep === "") failed(options.folder, `no test ran in ${files.length} files`);
+    else if (count === 0 && options.grep === "") failed(named, `no test ran in ${files.length} file(s)`);
   } finally {
     process.off("SIGTERM", pass);
   }

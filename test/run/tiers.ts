@@ -10,6 +10,8 @@ export interface Tier {
   readonly uses: readonly Part[];
   /** False when most of its tests run without them: those that cannot say so themselves. */
   readonly needsThem: boolean;
+  /** True when its files are heavy and share nothing: each runs in a process of its own, beside others. */
+  readonly filesApart: boolean;
   /** Hang guard for one test, in seconds. */
   readonly timeoutSec: number;
   /** Why this machine cannot run it; undefined when it can. */
@@ -26,6 +28,7 @@ export const tiers: readonly Tier[] = [
     proves: "pure functions and the set-up",
     uses: [],
     needsThem: false,
+    filesApart: false,
     timeoutSec: 60,
     canRun: anywhere,
   },
@@ -35,6 +38,7 @@ export const tiers: readonly Tier[] = [
     proves: "the resources that components ask for, without an engine",
     uses: [],
     needsThem: false,
+    filesApart: false,
     timeoutSec: 60,
     canRun: anywhere,
   },
@@ -44,6 +48,7 @@ export const tiers: readonly Tier[] = [
     proves: "each rule on a passing and a failing resource",
     uses: ["engine", "analyzer"],
     needsThem: false,
+    filesApart: true,
     timeoutSec: 180,
     canRun: anywhere,
   },
@@ -53,6 +58,7 @@ export const tiers: readonly Tier[] = [
     proves: "format, lint, types, dead code, licences, locks",
     uses: [],
     needsThem: false,
+    filesApart: false,
     timeoutSec: 300,
     canRun: anywhere,
   },
@@ -62,6 +68,7 @@ export const tiers: readonly Tier[] = [
     proves: "the lab against Proxmox's published interface",
     uses: ["engine", "command"],
     needsThem: false,
+    filesApart: true,
     timeoutSec: 120,
     canRun: anywhere,
   },
@@ -71,6 +78,7 @@ export const tiers: readonly Tier[] = [
     proves: "the hive command as a person uses it",
     uses: allParts,
     needsThem: true,
+    filesApart: true,
     timeoutSec: 600,
     canRun: anywhere,
   },
@@ -80,6 +88,7 @@ export const tiers: readonly Tier[] = [
     proves: "the real engine and the real provider code against the lab",
     uses: allParts,
     needsThem: true,
+    filesApart: true,
     timeoutSec: 900,
     canRun: anywhere,
   },

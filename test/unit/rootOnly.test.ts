@@ -22,9 +22,14 @@ case "$1" in
   start) echo running >"$QM_FOLDER/status" ;;
   set)
     if [ "\${QM_DEAF:-}" = 1 ]; then exit 0; fi
-    case "$3" in --delete) key=$4 ;; *) key=\${3#--} ;; esac
-    grep -v "^$key: " "$QM_FOLDER/config" >"$QM_FOLDER/config.new" || true
-    if [ "$3" != --delete ]; then echo "$key: $4" >>"$QM_FOLDER/config.new"; fi
+    shift 2
+    cp "$QM_FOLDER/config" "$QM_FOLDER/config.new"
+    while [ $# -gt 0 ]; do
+      case "$1" in --delete) keys=$2 ;; *) keys=\${1#--} ;; esac
+      for key in $(echo "$keys" | tr , ' '); do sed -i "/^$key: /d" "$QM_FOLDER/config.new"; done
+      if [ "$1" != --delete ]; then echo "$keys: $2" >>"$QM_FOLDER/config.new"; fi
+      shift 2
+    done
     mv "$QM_FOLDER/config.new" "$QM_FOLDER/config" ;;
 esac
 `;
@@ -80,10 +85,12 @@ describe("root-only step", () => {
     assert.equal(readFileSync(join(folder, "status"), "utf8").trim(), "stopped");
   });
 
-  it("sets the affinity last, for whoever finds it relies on the rest", () => {
+  it("sets all of them in one call: whoever finds one relies on the rest, wherever a run was cut off", () => {
     assert.equal(run(renderRootStep(settings).create).status, 0);
     const set = calls().filter((call) => call.startsWith("set"));
-    assert.deepEqual(set, ["set 100 --hugepages 1024", "set 100 --affinity 1-11,17-27"]);
+    assert.deepEqual(set, ["set 100 --hugepages 1024 --affinity 1-11,17-27"]);
+    assert.equal(run(renderRootStep({ ...settings, affinity: "2-3", hugepagesMiB: undefined }).update).status, 0);
+    assert.equal(calls().filter((call) => call.startsWith("set"))[1], "set 100 --affinity 2-3 --delete hugepages");
   });
 
   it("can be read back from its script by the policies", () => {

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { projectRoot } from "../../cli/setup/paths.ts";
 import { readArguments } from "../run/arguments.ts";
 import { isPermissive } from "../run/check/licences.ts";
-import { runMocha } from "../run/mocha-tier.ts";
+import { limitedTo } from "../run/lanes.ts";
+import { runMocha, testFiles } from "../run/mocha-tier.ts";
 import { type Outcome, sumLine, sumOf } from "../run/outcome.ts";
 import { tiers } from "../run/tiers.ts";
 
@@ -37,6 +38,32 @@ describe("runner: arguments", () => {
   });
 });
 
+describe("runner: lanes", () => {
+  it("run no more jobs at once than allowed, in order, and go on after a failure", async () => {
+    const gate = limitedTo(2);
+    let running = 0;
+    let most = 0;
+    const begun: number[] = [];
+    const jobs = [0, 1, 2, 3, 4].map((each) =>
+      gate(async () => {
+        begun.push(each);
+        most = Math.max(most, ++running);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        running--;
+        if (each === 1) throw new Error("one fails");
+        return each;
+      }),
+    );
+    const ends = await Promise.allSettled(jobs);
+    assert.equal(most, 2);
+    assert.deepEqual(begun, [0, 1, 2, 3, 4]);
+    assert.deepEqual(
+      ends.map((end) => (end.status === "fulfilled" ? end.value : "failed")),
+      [0, "failed", 2, 3, 4],
+    );
+  });
+});
+
 describe("runner: tests", () => {
   let root: string;
   beforeEach(() => {
@@ -52,6 +79,7 @@ describe("runner: tests", () => {
     await runMocha({
       root,
       folder: "t",
+      files: await testFiles(root, "t"),
       timeoutSec: 5,
       grep: "",
       printTo: 2,

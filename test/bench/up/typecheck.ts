@@ -64,23 +64,34 @@ async function bareBelow(folder: string, folders: readonly string[]): Promise<st
   return folder;
 }
 
-const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc");
+/**
+ * The two compilers: the native one (TypeScript 7) is the checker of this project (`npm run check`); the other
+ * (TypeScript 5.9) is the one that a Pulumi program has, for Pulumi cannot load the native one.
+ */
+type Compiler = "typescript-native" | "typescript";
 
-function check(project: string): Promise<MeasuredRun> {
-  // Errors are the business of `npm run check`: finding them takes no less time.
+function check(compiler: Compiler, project: string): Promise<MeasuredRun> {
+  const tsc = join(dirname(createRequire(import.meta.url).resolve(`${compiler}/package.json`)), "bin", "tsc");
+  // Errors are the business of `npm run check`: finding them takes no less time. Watched often: the native one is quick.
   return measuredRun(process.execPath, [tsc, "-p", project], { cwd: projectRoot, watch: true, accept: [0, 1, 2] });
 }
 
 interface Row {
+  /** All of the tree as `npm run check` checks it. */
   readonly tree: MeasuredRun;
+  /** The bare program as a Pulumi program is checked. */
   readonly bareTree: MeasuredRun;
+  /** Both by one compiler, for whoever wants the cost of our own lines alone. */
+  readonly treeByPulumis: MeasuredRun;
+  readonly bareTreeByNative: MeasuredRun;
   readonly program: MeasuredRun;
   readonly bareProgram: MeasuredRun;
 }
 
 /**
- * `tsc -p .` (all of the tree, tests and lab included) against one file with all of its imports; and the same for what
- * the engine runs, stacks and components.
+ * All of the tree (tests and lab included), checked as this project is, against one file with all of its imports,
+ * checked as a Pulumi program is; the same with one compiler on both sides, which counts our own lines and is told
+ * without a limit; and with Pulumi's compiler on both sides for what the engine runs, stacks and components.
  */
 export async function measureTypecheck(runs: number, say: (line: string) => void): Promise<Figures> {
   const folder = join(projectRoot, ".hive", `bench-types-${String(process.pid)}`);
@@ -96,18 +107,21 @@ export async function measureTypecheck(runs: number, say: (line: string) => void
     const bareTree = await bareBelow(join(folder, "bare-tree"), includedFolders());
     const bareProgram = await bareBelow(join(folder, "bare-program"), programFolders);
     for (const bare of [bareTree, bareProgram])
-      if ((await check(bare)).status !== 0) throw new Error(`the bare program does not compile: tsc -p ${bare}`);
+      if ((await check("typescript", bare)).status !== 0)
+        throw new Error(`the bare program does not compile: tsc -p ${bare}`);
     const rows: Row[] = [];
     for (let index = 0; index < runs; index++) {
       const row = {
-        tree: await check("."),
-        bareTree: await check(bareTree),
-        program: await check(program),
-        bareProgram: await check(bareProgram),
+        tree: await check("typescript-native", "."),
+        bareTree: await check("typescript", bareTree),
+        treeByPulumis: await check("typescript", "."),
+        bareTreeByNative: await check("typescript-native", bareTree),
+        program: await check("typescript", program),
+        bareProgram: await check("typescript", bareProgram),
       };
       rows.push(row);
       say(
-        `typecheck: ${String(index + 1)} of ${String(runs)}: tree ${seconds(row.tree)}, its imports alone ${seconds(row.bareTree)}; stacks and components ${seconds(row.program)}, theirs ${seconds(row.bareProgram)}`,
+        `typecheck: ${String(index + 1)} of ${String(runs)}: tree ${seconds(row.tree)}, its imports alone as a Pulumi program ${seconds(row.bareTree)}; stacks and components ${seconds(row.program)}, theirs ${seconds(row.bareProgram)}`,
       );
     }
     return figuresOf(rows);
@@ -128,6 +142,13 @@ function figuresOf(rows: readonly Row[]): Figures {
     typecheckPeakMiB: median(rows.map(({ tree }) => tree.peakMiB)),
     bareTypecheckPeakMiB: median(rows.map(({ bareTree }) => bareTree.peakMiB)),
     typecheckSeconds: median(pairs.map(({ ours }) => ours / 1000)),
+    typecheckByPulumisCompilerRatio: medianRatio(
+      rows.map(({ treeByPulumis, bareTree }) => ({ ours: treeByPulumis.ms, bare: bareTree.ms })),
+    ),
+    typecheckByPulumisCompilerPeakMiB: median(rows.map(({ treeByPulumis }) => treeByPulumis.peakMiB)),
+    typecheckByNativeCompilerRatio: medianRatio(
+      rows.map(({ tree, bareTreeByNative }) => ({ ours: tree.ms, bare: bareTreeByNative.ms })),
+    ),
     bareTypecheckSeconds: median(pairs.map(({ bare }) => bare / 1000)),
     programTypecheckRatio: medianRatio(programs),
     programTypecheckPeakMiB: median(rows.map(({ program }) => program.peakMiB)),

@@ -31,7 +31,7 @@ function tool(title: string, script: string, ...args: string[]): Check {
 
 const checks: readonly Check[] = [
   tool("lint (fix: npx eslint --fix .)", "eslint/bin/eslint.js", "--max-warnings", "0", "."),
-  tool("types", "typescript/bin/tsc", "-p", "."),
+  tool("types", "typescript-native/bin/tsc", "-p", "."),
   tool("format (fix: npx prettier --write .)", "prettier/bin/prettier.cjs", "--check", "--log-level", "warn", "."),
   tool("dead code", "knip/bin/knip.js", "--no-progress", "--no-config-hints"),
   { title: "imports go one way", faults: importFaults },

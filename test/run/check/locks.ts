@@ -18,7 +18,8 @@ export async function lockfileFaults(root: string): Promise<string[]> {
         faults.push(
           `${name}: package.json says ${text(ours[name]) ?? "nothing"}, package-lock.json ${text(theirs[name]) ?? "nothing"}; run npm install`,
         );
-      if (!/^\d+\.\d+\.\d+/.test(text(ours[name]) ?? "0.0.0"))
+      // A package under another name is written `npm:NAME@VERSION`.
+      if (!/^(npm:[^@]+@)?\d+\.\d+\.\d+/.test(text(ours[name]) ?? "0.0.0"))
         faults.push(`${name}: name one version, not the range ${text(ours[name])}`);
     }
   }
