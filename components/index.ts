@@ -28,6 +28,15 @@ export {
   type ProxmoxGuestArgs,
   type RootFieldsInState,
 } from "./proxmox/index.ts";
+export {
+  agentSecretFile,
+  HiveAgent,
+  Keeper,
+  type HiveAgentArgs,
+  type KeeperArgs,
+  type KeeperSecrets,
+} from "./host/index.ts";
+export type { KeeperPlan } from "./shared/agent/keeperOfGenesis.ts";
 export type { Checked, Fault } from "./shared/faults.ts";
 export { planAddresses, type AddressPlan, type NetworkPlan, type NicPlan } from "./shared/addressing.ts";
 export { planDevices, type DevicePlan } from "./shared/devices.ts";

@@ -92,7 +92,7 @@ export async function startLab(options: LabOptions, parts: { startProxmox?: Star
     });
     closers.push(() => host.close());
     const api = new RootApi(proxmox.rootSocket);
-    const page = await openPage(options, ports, api, host);
+    const page = await openPage({ ...options, stateDir }, ports, api, host);
     closers.push(() => page.close());
     const fixed = {
       pid: process.pid,
@@ -150,7 +150,7 @@ async function openPage(options: LabOptions, ports: Ports, api: RootApi, host: R
   const port = options.pagePort ?? ports.get("page");
   const sshPorts = (): Map<number, number> => new Map(host.guests.list().map((guest) => [guest.vmid, guest.port]));
   try {
-    const page = await startPage({ port, view: () => collectView(api, sshPorts()) });
+    const page = await startPage({ port, view: () => collectView(api, sshPorts(), options.stateDir) });
     ports.remember("page", page.port);
     return page;
   } catch (error) {

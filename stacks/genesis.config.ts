@@ -1,7 +1,11 @@
 /** The one place that reads the configuration of stack `genesis`. */
+import { existsSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
+import type { KeeperSecrets } from "../components/host/index.ts";
+import type { KeeperSettings } from "../components/shared/agent/keeperSettings.ts";
 import type { Fault } from "../components/shared/faults.ts";
 import type { GenesisSettings } from "../components/shared/genesisSettings.ts";
+import { fault } from "../components/shared/check.ts";
 import { describeFault } from "../components/shared/faults.ts";
 import { configNamespace, parseGenesisConfig } from "../components/shared/genesisConfig.ts";
 import { SecretText } from "../components/shared/secretText.ts";
@@ -12,6 +16,8 @@ export interface GenesisSecrets {
   readonly apiToken: pulumi.Output<string>;
   /** Private key for the root-only steps on the host. */
   readonly sshPrivateKey: pulumi.Output<string>;
+  /** Secrets of the Keeper; undefined where it is not installed. */
+  readonly keeper?: KeeperSecrets | undefined;
 }
 
 /** Every fault of a configuration as one error that Pulumi prints without a stack trace. */
@@ -50,7 +56,28 @@ export function readGenesisConfig(config: pulumi.Config): {
   readonly secrets: GenesisSecrets;
 } {
   const checked = parseGenesisConfig(rawConfig());
-  if (!checked.ok) throw configError("Configuration of stack genesis", checked.faults);
-  const secrets = { apiToken: config.requireSecret("apiToken"), sshPrivateKey: config.requireSecret("sshPrivateKey") };
-  return { settings: checked.value, secrets };
+  const subject = "Configuration of stack genesis";
+  if (!checked.ok) throw configError(subject, checked.faults);
+  const settings = checked.value;
+  const { keeper } = settings;
+  // Looked for before anything is declared: the engine would stop at it half-way.
+  if (keeper !== undefined && !existsSync(keeper.tarball)) {
+    const limit = "a file on this machine, from the project's folder or from /";
+    const fix = "Download the release's tarball, or correct the path.";
+    throw configError(subject, [fault(`${configNamespace}:keeper.tarball`, keeper.tarball, limit, fix)]);
+  }
+  const secrets = {
+    apiToken: config.requireSecret("apiToken"),
+    sshPrivateKey: config.requireSecret("sshPrivateKey"),
+    keeper: keeper === undefined ? undefined : keeperSecrets(config, keeper),
+  };
+  return { settings, secrets };
+}
+
+function keeperSecrets(config: pulumi.Config, keeper: KeeperSettings): KeeperSecrets {
+  return {
+    linkKey: config.requireSecret("keeperLinkKey"),
+    proxmoxToken: config.requireSecret("keeperProxmoxToken"),
+    watchdogKey: keeper.watchdog === undefined ? undefined : config.requireSecret("keeperWatchdogKey"),
+  };
 }

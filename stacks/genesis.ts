@@ -1,4 +1,3 @@
-import * as proxmox from "@muhlba91/pulumi-proxmoxve";
 import * as pulumi from "@pulumi/pulumi";
 import {
   Host,
@@ -12,14 +11,16 @@ import {
   planOrThrow,
   rootFieldsInState,
 } from "../components/proxmox/index.ts";
-import { genesisGuests, genesisOutputs, hostNeeds } from "../components/proxmox/estate.ts";
+import { genesisGuests, genesisHost, genesisOutputs, genesisStorage, hostNeeds } from "../components/proxmox/estate.ts";
+import { Keeper } from "../components/host/index.ts";
 import { formatCpuList } from "../components/shared/cpuList.ts";
 import { planGenesis } from "../components/shared/genesisPlan.ts";
 import type { GenesisSettings } from "../components/shared/genesisSettings.ts";
 import type { GenesisOutputs } from "../components/shared/outputs.ts";
 import { readGenesisConfig, type GenesisSecrets } from "./genesis.config.ts";
+import { genesisProvider } from "./genesis.provider.ts";
 
-/** The Proxmox estate of seed 001, phase 0: host storage, bridges, devices, firewall, and every guest. */
+/** The Proxmox estate of seed 001, phase 0: host storage, bridges, devices, firewall, and every guest; the Keeper. */
 export async function genesis(): Promise<GenesisOutputs> {
   const { settings, secrets } = readGenesisConfig(new pulumi.Config());
   return declareGenesis(settings, secrets);
@@ -30,37 +31,11 @@ export async function declareGenesis(settings: GenesisSettings, secrets: Genesis
   const plan = planOrThrow("stack genesis", planGenesis(settings));
   const { nodeName } = settings;
   const host = { ...settings.ssh, privateKey: secrets.sshPrivateKey };
-
-  const provider = new proxmox.Provider("proxmox", {
-    endpoint: settings.endpoint,
-    insecure: settings.insecure,
-    apiToken: secrets.apiToken,
-    ssh: {
-      username: host.user,
-      privateKey: host.privateKey,
-      nodes: [{ name: nodeName, address: host.host, port: host.port }],
-    },
-  });
+  const provider = genesisProvider(settings, secrets);
   const opts = { provider };
 
-  const { topology, ramMiB, arcMiB, reservedMiB } = settings.host;
-  const { lan, private: inner, dmz } = settings.networks;
-  const bridges = { lan: lan.bridge, private: inner.bridge, dmz: dmz.bridge };
-  new Host("host", { topology, ramMiB, arcMiB, reservedMiB, bridges });
-
-  const storage = new HostStorage(
-    "host-storage",
-    {
-      nodeName,
-      pool: settings.storage.pool,
-      dataset: settings.storage.dataset,
-      storageId: settings.storage.id,
-      schedules: plan.snapshots,
-      snapshotGuests: plan.machines.filter((machine) => machine.snapshots).map((machine) => machine.id),
-      host,
-    },
-    opts,
-  );
+  new Host("host", genesisHost(settings));
+  const storage = new HostStorage("host-storage", { ...genesisStorage(settings, plan), host }, opts);
   const network = new HostNetwork("host-network", { nodeName, networks: plan.addresses.networks }, opts);
   const devices = new HostDevices("host-devices", { nodeName, ...settings.devices }, opts);
   new HostFirewall("host-firewall", { group: "hive-host", rules: plan.hostFirewall, host }, opts);
@@ -68,26 +43,28 @@ export async function declareGenesis(settings: GenesisSettings, secrets: Genesis
   const { ubuntu, debian, alpine } = settings.images;
   const images = new Images("images", { nodeName, storageId: settings.storage.files, ubuntu, debian, alpine }, opts);
 
-  const guests = genesisGuests(settings, plan);
-  const inState = await rootFieldsInState(
-    provider,
-    nodeName,
-    guests.map(({ spec }) => spec),
-  );
-  for (const { name, spec, image } of guests) {
-    new ProxmoxGuest(
-      name,
-      {
-        ...spec,
-        nodeName,
-        storageId: storage.storageId,
-        image: image === undefined ? undefined : images.volumes[image],
-        rootFieldsInState: inState(spec.vmId),
-        vendorData: spec.kind === "vm" && image !== undefined ? images.vendorData : undefined,
-        host,
-      },
-      { provider, dependsOn: [...hostNeeds(spec, network.ownBridges, devices.mappings)] },
-    );
+  const planned = genesisGuests(settings, plan);
+  const specs = planned.map(({ spec }) => spec);
+  const inState = await rootFieldsInState(provider, nodeName, specs);
+  const guests = new Map<number, ProxmoxGuest>();
+  for (const { name, spec, image } of planned) {
+    const own = {
+      nodeName,
+      storageId: storage.storageId,
+      image: image === undefined ? undefined : images.volumes[image],
+      rootFieldsInState: inState(spec.vmId),
+      vendorData: spec.kind === "vm" && image !== undefined ? images.vendorData : undefined,
+      host,
+    };
+    const dependsOn = [...hostNeeds(spec, network.ownBridges, devices.mappings)];
+    guests.set(spec.vmId, new ProxmoxGuest(name, { ...spec, ...own }, { provider, dependsOn }));
+  }
+
+  const brain = guests.get(plan.keeper?.vmid ?? 0);
+  if (plan.keeper !== undefined && secrets.keeper !== undefined && brain !== undefined) {
+    const login = { user: settings.admin.user, privateKey: secrets.sshPrivateKey };
+    const vm = { machine: brain.machine, ready: brain };
+    new Keeper("keeper", { plan: plan.keeper, secrets: secrets.keeper, host, login, vm });
   }
   return genesisOutputs(settings, plan);
 }

@@ -40,7 +40,10 @@ export const commands: readonly CommandSpec[] = [
     name: "start",
     text: "set up, boot the lab, bring genesis up on it, and stay up until Ctrl-C",
     positionals: [],
-    options: [{ name: "once", text: "stop when it is up" }],
+    options: [
+      { name: "once", text: "stop when it is up" },
+      { name: "evening", text: "play an evening of the Keeper on the lab's page: market close, The Muse, EVA, heat" },
+    ],
   },
   {
     name: "lab",

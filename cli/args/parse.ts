@@ -11,6 +11,8 @@ export interface Invocation {
   readonly yes: boolean;
   readonly dryRun: boolean;
   readonly once: boolean;
+  /** @default false */
+  readonly evening?: boolean;
   readonly skipPreflight: boolean;
   /** Ids, or `all`. */
   readonly unprotect: readonly string[];
@@ -96,6 +98,7 @@ function parseCommand(spec: CommandSpec, argv: readonly string[]): Parsed {
     problems.push(
       `hive ${spec.name} does not know "${chosen}"; known: ${spec.choices.join(", ")}${meant(chosen, spec.choices)}`,
     );
+  if (flags.has("once") && flags.has("evening")) problems.push("--evening takes minutes; leave out --once");
   problems.push(...listProblems(values, target));
   if (problems.length > 0) return { kind: "usage", problems, command: spec.name };
   return {
@@ -108,6 +111,7 @@ function parseCommand(spec: CommandSpec, argv: readonly string[]): Parsed {
       yes: flags.has("yes"),
       dryRun: flags.has("dry-run"),
       once: flags.has("once"),
+      evening: flags.has("evening"),
       skipPreflight: flags.has("skip-preflight"),
       unprotect: list(values.get("unprotect")),
       only: list(values.get("only")),

@@ -1,37 +1,78 @@
 import type { Invocation } from "../args/parse.ts";
 import { renderMachines } from "../output/machines.ts";
 import { print, printJson, progress, say, styled } from "../output/terminal.ts";
-import { bringUp } from "./bringUp.ts";
+import { type UpDocument, bringUp } from "./bringUp.ts";
 import { type Context, withContext } from "./context.ts";
 import { readyForChange } from "./ready.ts";
+import type { LabKeeperBeside } from "../keeper/besideGenesis.ts";
 
-/** `npm start`: the lab and genesis on it, until Ctrl-C. */
+/** The document of `start --json`. */
+interface StartDocument extends UpDocument {
+  /** Whether the Keeper runs beside genesis, and why not. */
+  readonly keeper: { readonly running: boolean; readonly why?: string };
+}
+
+/** `npm start`: the lab, genesis on it and the Keeper beside it, until Ctrl-C. */
 export async function start(invocation: Invocation): Promise<number> {
   return withContext(
     invocation,
     async (context) => {
       const session = await readyForChange(context, invocation);
       const document = await bringUp(context, session);
-      if (invocation.json) await printJson(document);
-      else if (document.machines.length > 0) await print(renderMachines(document.machines));
-      if (context.lab !== undefined && !invocation.once) await stayUp(context, context.lab.info);
+      const stays = context.lab !== undefined && !invocation.once;
+      const keeper = stays && !context.interrupts.cancel.aborted ? await beside(invocation, context) : undefined;
+      try {
+        const told: StartDocument = {
+          ...document,
+          keeper: keeper?.told ?? { running: false, why: "it stays only while the lab does: leave out --once" },
+        };
+        if (invocation.json) await printJson(told);
+        else if (document.machines.length > 0) await print(renderMachines(document.machines));
+        if (context.lab !== undefined && stays) await stayUp(context, context.lab.info, keeper);
+      } finally {
+        await keeper?.stop();
+      }
       return 0;
     },
     { stack: "genesis" },
   );
 }
 
-async function stayUp(context: Context, lab: NonNullable<Context["lab"]>["info"]): Promise<void> {
+async function beside(invocation: Invocation, { lab, target }: Context): Promise<LabKeeperBeside> {
+  const [{ keeperBesideGenesis }, { labStateFolder }] = await Promise.all([
+    import("../keeper/besideGenesis.ts"),
+    import("../targets/stateFolder.ts"),
+  ]);
+  return keeperBesideGenesis(labStateFolder().lab, {
+    evening: invocation.evening === true,
+    ...(lab === undefined || target.host === undefined
+      ? {}
+      : {
+          proxmox: {
+            ...{ url: lab.info.apiUrl, tokenFile: lab.info.tokenFile, caFile: lab.info.caCertFile },
+            node: target.host.nodeName,
+          },
+        }),
+  });
+}
+
+async function stayUp(
+  context: Context,
+  lab: NonNullable<Context["lab"]>["info"],
+  keeper: LabKeeperBeside | undefined,
+): Promise<void> {
   say("");
   say(`  page         ${styled("bold", lab.pageUrl)}`);
   say(`  Proxmox API  ${lab.apiUrl}`);
   say(`  SSH          ssh -i ${lab.ssh.privateKeyFile} -p ${String(lab.ssh.port)} ${lab.ssh.user}@${lab.ssh.host}`);
+  if (keeper !== undefined) say(`  Keeper       ${keeper.line}`);
   say("");
   progress("The lab stays up. Ctrl-C stops it and keeps its state.");
   const { cancel } = context.interrupts;
   if (cancel.aborted) return;
   // The listener alone does not keep the process alive.
   const alive = setInterval(() => undefined, 60_000);
+  const playing = keeper?.play(cancel);
   await new Promise<void>((done) => {
     cancel.addEventListener(
       "abort",
@@ -42,4 +83,5 @@ async function stayUp(context: Context, lab: NonNullable<Context["lab"]>["info"]
     );
   });
   clearInterval(alive);
+  await playing;
 }

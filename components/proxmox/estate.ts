@@ -6,6 +6,8 @@ import type { GenesisSettings } from "../shared/genesisSettings.ts";
 import type { Machine } from "../shared/machines.ts";
 import type { GenesisOutputs } from "../shared/outputs.ts";
 import type { ProxmoxGuestArgs } from "./guestArgs.ts";
+import type { HostArgs } from "./host.ts";
+import type { HostStorageArgs } from "./hostStorage.ts";
 
 /** What a guest's resource needs from other resources, left out of its plain arguments. */
 type Flowing = "nodeName" | "storageId" | "image" | "vendorData" | "host";
@@ -68,6 +70,21 @@ export function genesisGuests(settings: GenesisSettings, plan: GenesisPlan): rea
       },
     };
   });
+}
+
+/** The host as the settings describe it, for the policies. */
+export function genesisHost(settings: GenesisSettings): HostArgs {
+  const { topology, ramMiB, arcMiB, reservedMiB } = settings.host;
+  const { lan, private: inner, dmz } = settings.networks;
+  const bridges = { lan: lan.bridge, private: inner.bridge, dmz: dmz.bridge };
+  return { topology, ramMiB, arcMiB, reservedMiB, bridges };
+}
+
+/** The guests' storage and its snapshots. */
+export function genesisStorage(settings: GenesisSettings, plan: GenesisPlan): Omit<HostStorageArgs, "host"> {
+  const { pool, dataset, id: storageId } = settings.storage;
+  const snapshotGuests = plan.machines.filter(({ snapshots }) => snapshots).map(({ id }) => id);
+  return { nodeName: settings.nodeName, pool, dataset, storageId, schedules: plan.snapshots, snapshotGuests };
 }
 
 /** What a guest waits for: the bridges of its cards and the mappings of its devices, and nothing else of the host. */

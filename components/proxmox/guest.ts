@@ -19,6 +19,8 @@ import { rootStep } from "./rootStep.ts";
 export class ProxmoxGuest extends pulumi.ComponentResource {
   readonly vmId: pulumi.Output<number>;
   readonly hostname: pulumi.Output<string>;
+  /** The VM or container itself: what lives in it is `deletedWith` it. */
+  readonly machine: pulumi.CustomResource;
 
   constructor(name: string, args: ProxmoxGuestArgs, opts?: pulumi.ComponentResourceOptions) {
     const { host, image, iso, vendorData, storageId, rootFieldsInState, ...plain } = args;
@@ -44,6 +46,7 @@ export class ProxmoxGuest extends pulumi.ComponentResource {
       );
     }
 
+    this.machine = guest;
     this.vmId = pulumi.output(args.vmId);
     this.hostname = pulumi.output(args.hostname);
     this.registerOutputs({ vmId: this.vmId, hostname: this.hostname });

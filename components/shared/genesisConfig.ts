@@ -3,48 +3,15 @@ import type { GenesisSettings, HostSettings, MachineOverride, NetworkSettings } 
 import type { HostTopology } from "./topology.ts";
 import { checkWhole } from "./check.ts";
 import { genesisImages } from "./genesisImages.ts";
+import { readKeeper } from "./genesisKeeper.ts";
 import { planGenesis } from "./genesisPlan.ts";
+import { checkSecrets } from "./genesisSecrets.ts";
 import { RawReader } from "./rawReader.ts";
-import { SecretText } from "./secretText.ts";
 import { endpointParts } from "./settingsChecks.ts";
 import { parseLscpu, smtTopology } from "./topology.ts";
 
 /** Namespace of the configuration keys: the project's name in `Pulumi.yaml`. */
 export const configNamespace = "hive";
-
-/** Keys that must be stored as secrets. */
-export const secretKeys = ["apiToken", "sshPrivateKey"] as const;
-
-const uuid = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
-const tokenForm = new RegExp(`^[^\\s@!:/=]{1,64}@[A-Za-z][\\w.-]*![A-Za-z][\\w.-]{1,127}=${uuid}$`);
-const keyForm = /^-----BEGIN (?:OPENSSH |RSA |EC )?PRIVATE KEY-----\r?\n[\s\S]+-----END [A-Z ]*PRIVATE KEY-----\s*$/;
-const secretForms: Readonly<Record<(typeof secretKeys)[number], { form: RegExp; limit: string; set: string }>> = {
-  apiToken: {
-    form: tokenForm,
-    limit: "a Proxmox API token, USER@REALM!NAME=UUID, stored as a secret",
-    set: "Run `pulumi config set --secret hive:apiToken`",
-  },
-  sshPrivateKey: {
-    form: keyForm,
-    limit: "a private SSH key without passphrase, stored as a secret",
-    set: "Run `pulumi config set --secret hive:sshPrivateKey < ~/.ssh/KEY`",
-  },
-};
-
-/** Secrets are checked for form and for how they are stored; their values never reach a fault. */
-function checkSecrets(root: RawReader, faults: Fault[]): void {
-  for (const name of secretKeys) {
-    const value = root.secret(name);
-    const { form, limit, set } = secretForms[name];
-    const note = (given: string | undefined, fix: string): void => {
-      faults.push({ property: root.path(name), value: given, limit, fix });
-    };
-    if (value === undefined) note(undefined, `${set}.`);
-    else if (!(value instanceof SecretText)) {
-      note("stored in clear (not shown)", `${set}, and replace the old one: whoever read the file knows it.`);
-    } else if (!form.test(value.reveal())) note("a secret of another form (not shown)", `${set} again.`);
-  }
-}
 
 function readTopology(reader: RawReader, faults: Fault[]): HostTopology {
   if (reader.blind) return { cpus: [] };
@@ -210,6 +177,7 @@ function readSettings(root: RawReader, faults: Fault[]): GenesisSettings {
     images: genesisImages(root.object("images")),
     devices: readDevices(root.object("devices")),
     agentTimeoutSec: root.number("agentTimeoutSec", 180),
+    keeper: readKeeper(root, faults),
   };
   for (const part of [ssh, admin, storage, root]) part.finish();
   return settings;
@@ -241,7 +209,7 @@ function related(a: string, b: string): boolean {
 
 /**
  * Validates the configuration of stack `genesis`: keys without the namespace, values as Pulumi stores them (texts, or
- * JSON behind structured keys), secrets as {@link SecretText}. Fills in every default and runs every planner, so that
+ * JSON behind structured keys), secrets as `SecretText`. Fills in every default and runs every planner, so that
  * one result names all faults: wrong types and unknown keys, then whatever a planner refuses. Secret values are in no
  * fault and not in the settings.
  */

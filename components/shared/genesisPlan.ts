@@ -7,6 +7,7 @@ import type { Machine } from "./machines.ts";
 import type { MemoryPlan } from "./memory.ts";
 import type { PinningPlan } from "./pinning.ts";
 import type { SnapshotSchedule } from "./storagePlan.ts";
+import { keeperOfGenesis, type KeeperPlan } from "./agent/keeperOfGenesis.ts";
 import { planAddresses } from "./addressing.ts";
 import { planDevices } from "./devices.ts";
 import { planHostFirewall } from "./firewallPlan.ts";
@@ -26,6 +27,8 @@ export interface GenesisPlan {
   readonly devices: readonly DevicePlan[];
   readonly snapshots: readonly SnapshotSchedule[];
   readonly hostFirewall: readonly FirewallRulePlan[];
+  /** The Keeper on both sides; undefined where the settings have no section for it. */
+  readonly keeper?: KeeperPlan | undefined;
 }
 
 /** The machine without the devices that the host lacks. */
@@ -54,18 +57,20 @@ export function planGenesis(settings: GenesisSettings): Checked<GenesisPlan> {
   });
   const wrong = [...checkSettings(settings), ...estate.faults];
   if (wrong.length === 0 && pins.ok && addresses.ok && memory.ok && devices.ok && hostFirewall.ok) {
-    return {
-      ok: true,
-      value: {
-        machines,
-        pins: pins.value,
-        addresses: addresses.value,
-        memory: memory.value,
-        devices: devices.value,
-        snapshots: planSnapshots(settings.storage.redundant),
-        hostFirewall: hostFirewall.value,
-      },
+    const estate = {
+      machines,
+      pins: pins.value,
+      addresses: addresses.value,
+      memory: memory.value,
+      devices: devices.value,
+      snapshots: planSnapshots(settings.storage.redundant),
+      hostFirewall: hostFirewall.value,
     };
+    if (settings.keeper === undefined) return { ok: true, value: estate };
+    const keeper = keeperOfGenesis(settings, settings.keeper, estate);
+    return keeper.ok
+      ? { ok: true, value: { ...estate, keeper: keeper.value } }
+      : { ok: false, faults: distinct(keeper.faults) };
   }
   const faults = [pins, addresses, memory, devices, hostFirewall].flatMap((result) => (result.ok ? [] : result.faults));
   return { ok: false, faults: distinct([...wrong, ...faults]) };

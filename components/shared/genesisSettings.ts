@@ -1,3 +1,4 @@
+import type { KeeperSettings } from "./agent/keeperSettings.ts";
 import type { HostTopology } from "./topology.ts";
 
 /**
@@ -35,6 +36,8 @@ export interface GenesisSettings {
   readonly devices: { readonly gpu: PciDeviceSettings | undefined; readonly tpu: UsbDeviceSettings | undefined };
   /** Longest wait for a guest's agent, in seconds: without it a missing agent hangs an update for 15 minutes. @default 180 */
   readonly agentTimeoutSec: number;
+  /** The Keeper on the host and in the VM with the GPU. @default not installed */
+  readonly keeper?: KeeperSettings | undefined;
 }
 
 /** What a user may change about one machine; everything else follows from its role. */

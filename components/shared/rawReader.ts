@@ -62,6 +62,12 @@ export class RawReader {
     return hole;
   }
 
+  /** The value behind a field that a schema of its own checks, whatever it is. A secret stays wrapped. */
+  json(name: string): unknown {
+    this.#known.push(name);
+    return decoded(this.#fields.get(name));
+  }
+
   /** The value of a key that must be stored as a secret. */
   secret(name: string): unknown {
     this.#known.push(name);

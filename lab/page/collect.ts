@@ -2,10 +2,15 @@
 import type { RootApi } from "../host/root-api.ts";
 import { textOf } from "../host/root-api.ts";
 import { isRecord } from "../host/files.ts";
+import { collectKeeper } from "./collect-keeper.ts";
 import { labView } from "./view.ts";
 import type { LabView } from "./view.ts";
 
-export async function collectView(api: RootApi, sshPorts: ReadonlyMap<number, number>): Promise<LabView> {
+export async function collectView(
+  api: RootApi,
+  sshPorts: ReadonlyMap<number, number>,
+  stateDir: string,
+): Promise<LabView> {
   const nodeName = textOf((await api.list("/nodes"))[0]?.["node"]);
   const list = (path: string): Promise<Record<string, unknown>[]> => api.list(path).catch(() => []);
   const one = (path: string): Promise<Record<string, unknown>> =>
@@ -14,7 +19,7 @@ export async function collectView(api: RootApi, sshPorts: ReadonlyMap<number, nu
       () => ({}),
     );
   const node = `/nodes/${nodeName}`;
-  const [version, nodeStatus, resources, network, storages, pciMappings, usbMappings, tasks, events] =
+  const [version, nodeStatus, resources, network, storages, pciMappings, usbMappings, tasks, events, keeper] =
     await Promise.all([
       one("/version"),
       one(`${node}/status`),
@@ -25,6 +30,7 @@ export async function collectView(api: RootApi, sshPorts: ReadonlyMap<number, nu
       list("/cluster/mapping/usb"),
       list("/cluster/tasks"),
       api.raw("/lab/events").catch(() => []),
+      collectKeeper(stateDir),
     ]);
   const configs = await Promise.all(
     resources.map(async (row): Promise<[number, Record<string, unknown>]> => {
@@ -45,6 +51,7 @@ export async function collectView(api: RootApi, sshPorts: ReadonlyMap<number, nu
       tasks,
       events,
       sshPorts,
+      keeper,
     },
     configs: new Map(configs),
   });

@@ -39,7 +39,7 @@ function duration(seconds) {
   return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`;
 }
 
-function bar(part, whole, tone) {
+export function bar(part, whole, tone) {
   const inner = make("i");
   inner.style.width = `${whole > 0 ? Math.min(100, (part / whole) * 100) : 0}%`;
   if (tone !== undefined) inner.style.background = tone;

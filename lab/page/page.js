@@ -1,6 +1,16 @@
 // The page: one stream of views from the lab, drawn whole each time one differs from the last.
 import { bridge, coreMap, event, figures, legend, machine, mapping, setTones, size, storage, task } from "./draw.js";
 
+import {
+  keeperBadges,
+  keeperDecision,
+  keeperGpu,
+  keeperHolder,
+  keeperQueue,
+  keeperService,
+  keeperStep,
+} from "./keeper.js";
+
 // The token opened the page; a cookie carries it from here on, so that it does not stay in the address bar.
 history.replaceState(null, "", "/");
 
@@ -10,9 +20,16 @@ const drawn = new Map();
 /** Redraws one part only when its data changed: what a person reads or scrolls stays where it is. */
 function put(id, data, draw) {
   const key = JSON.stringify(data);
-  if (drawn.get(id) === key) return;
+  if (drawn.get(id) === key) return false;
   drawn.set(id, key);
   at(id).replaceChildren(...[draw()].flat());
+  return true;
+}
+
+/** Scrolls the list, and nothing else, to the scene that is played. */
+function showScene(list) {
+  const now = list.querySelector(".now");
+  if (now !== null) list.scrollTop = now.offsetTop - list.offsetTop - list.clientHeight / 3;
 }
 
 function none(text) {
@@ -26,6 +43,7 @@ function listOr(items, text) {
 function show(view) {
   const { node } = view;
   setTones(view.guests);
+  showKeeper(view.keeper);
   at("host").textContent = [
     node.name,
     node.version && `Proxmox VE ${node.version}`,
@@ -54,6 +72,23 @@ function show(view) {
   );
   put("tasks", view.tasks, () => listOr(view.tasks.map(task), "No task yet."));
   put("events", view.events, () => listOr(view.events.map(event).reverse(), "No event yet."));
+}
+
+function showKeeper(keeper) {
+  const { running, why, holder, timeZone } = keeper;
+  // Minutes are shown: nothing is redrawn between two of them.
+  const minute = keeper.clockMs === undefined ? undefined : Math.floor(keeper.clockMs / 60_000);
+  put("keeper-badges", [running, minute, timeZone, keeper.marketOpen, keeper.night, keeper.hostHeard], () =>
+    keeperBadges(keeper),
+  );
+  put("keeper-holder", [running, why, holder], () => keeperHolder(keeper));
+  put("keeper-queue", keeper.queue, () => keeperQueue(keeper));
+  put("keeper-gpu", [running, keeper.gpu], () => (running ? keeperGpu(keeper.gpu) : []));
+  put("keeper-services", keeper.services, () => keeper.services.map(keeperService));
+  if (put("keeper-evening", keeper.evening, () => keeper.evening.map(keeperStep))) showScene(at("keeper-evening"));
+  put("keeper-decisions", [keeper.decisions, timeZone], () =>
+    keeper.decisions.map((entry) => keeperDecision(entry, timeZone)),
+  );
 }
 
 function setLink(state, text) {

@@ -24,6 +24,7 @@ const assets: Record<string, { file: string; type: string }> = {
   "/": { file: "index.html", type: "text/html; charset=utf-8" },
   "/page.js": { file: "page.js", type: "text/javascript; charset=utf-8" },
   "/draw.js": { file: "draw.js", type: "text/javascript; charset=utf-8" },
+  "/keeper.js": { file: "keeper.js", type: "text/javascript; charset=utf-8" },
   "/page.css": { file: "page.css", type: "text/css; charset=utf-8" },
 };
 const viewEveryMs = 1000;

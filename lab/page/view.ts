@@ -1,5 +1,9 @@
 // What the page shows, made from the Proxmox API's own answers. Only named fields are taken over: no password, key or
 // token of a guest's configuration can reach the browser by being new.
+import { listOf, number, rowOf, text } from "./fields.ts";
+import type { Row } from "./fields.ts";
+import { keeperView } from "./keeper-view.ts";
+import type { KeeperAnswers, KeeperView } from "./keeper-view.ts";
 
 export interface LabView {
   node: {
@@ -18,6 +22,7 @@ export interface LabView {
   mappings: { kind: "pci" | "usb"; id: string; description: string; holders: number[] }[];
   tasks: { type: string; id: string; user: string; startSec: number; endSec: number | undefined; status: string }[];
   events: { at: string; text: string }[];
+  keeper: KeeperView;
 }
 
 export interface GuestView {
@@ -48,8 +53,6 @@ export interface BridgeView {
   nics: { vmid: number; name: string; nic: string; vlan: number | undefined }[];
 }
 
-type Row = Readonly<Record<string, unknown>>;
-
 /** Raw answers, each possibly missing while the API is young. */
 export interface LabAnswers {
   nodeName: string;
@@ -65,6 +68,7 @@ export interface LabAnswers {
   tasks: readonly Row[];
   events: unknown;
   sshPorts: ReadonlyMap<number, number>;
+  keeper: KeeperAnswers;
 }
 
 /** Pure and total: unknown shapes give empty fields. */
@@ -108,6 +112,7 @@ export function labView(answers: LabAnswers): LabView {
       status: text(row["status"]) || text(row["exitstatus"]) || "running",
     })),
     events: eventList(answers.events),
+    keeper: keeperView(answers.keeper),
   };
 }
 
@@ -216,20 +221,4 @@ function eventList(value: unknown): LabView["events"] {
       const words = [text(event["kind"]), text(event["message"]), ...detail, text(event["user"])];
       return { at: text(event["at"]), text: words.filter((word) => word !== "").join(" · ") };
     });
-}
-
-function listOf(value: unknown): unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-function rowOf(value: unknown): Row {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? Object.fromEntries(Object.entries(value))
-    : {};
-}
-function text(value: unknown): string {
-  return typeof value === "string" ? value : typeof value === "number" ? String(value) : "";
-}
-function number(value: unknown): number {
-  const result = typeof value === "number" ? value : typeof value === "string" && value !== "" ? Number(value) : 0;
-  return Number.isFinite(result) ? result : 0;
 }

@@ -3,11 +3,11 @@ import { parseArgs } from "node:util";
 export interface BenchArguments {
   readonly name: string;
   readonly json: boolean;
-  /** Repetitions of what takes long; the benchmark's own number when absent. */
+  /** Repetitions, `--runs` of what takes long or `--count` of what takes milliseconds; the benchmark's own when absent. */
   readonly runs: number | undefined;
 }
 
-export const usage = "usage: npm run -s bench -- NAME [--runs N] [--json]";
+export const usage = "usage: npm run -s bench -- NAME [--runs N | --count N] [--json]";
 
 /** Reads the command line, or says everything that is wrong with it. */
 export function readArguments(
@@ -19,20 +19,25 @@ export function readArguments(
     strict: false,
     allowPositionals: true,
     tokens: true,
-    options: { json: { type: "boolean" }, runs: { type: "string" } },
+    options: { json: { type: "boolean" }, runs: { type: "string" }, count: { type: "string" } },
   });
   const faults: string[] = [];
   for (const token of tokens)
-    if (token.kind === "option" && token.name !== "json" && token.name !== "runs")
+    if (token.kind === "option" && !["json", "runs", "count"].includes(token.name))
       faults.push(`unknown option ${token.rawName}`);
   const list = known.join(", ");
   const [name, ...more] = positionals;
   if (name === undefined) faults.push(`a name is missing. The benchmarks are: ${list}`);
   else if (!known.includes(name)) faults.push(`unknown benchmark "${name}". The benchmarks are: ${list}`);
   for (const extra of more) faults.push(`unknown argument "${extra}"`);
-  const runs = values.runs === undefined ? undefined : Number(values.runs === true ? Number.NaN : values.runs);
-  if (runs !== undefined && !(Number.isInteger(runs) && runs >= 1 && runs <= 100))
-    faults.push(`--runs is ${String(values.runs)}; give a whole number from 1 to 100`);
+  const number = (option: "runs" | "count", most: number): number | undefined => {
+    const given = values[option];
+    const value = given === undefined ? undefined : Number(given === true ? Number.NaN : given);
+    if (value !== undefined && !(Number.isInteger(value) && value >= 1 && value <= most))
+      faults.push(`--${option} is ${String(given)}; give a whole number from 1 to ${String(most)}`);
+    return value;
+  };
+  const runs = number("runs", 100) ?? number("count", 100_000);
   if (faults.length > 0 || name === undefined) return { faults };
   return { ok: { name, json: values.json === true, runs } };
 }

@@ -15,6 +15,14 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
     const { limits, measureUp } = await import("./up/index.ts");
     return { limits, measure: measureUp };
   },
+  preempt: async () => {
+    const { limits, measureBench } = await import("./preempt/index.ts");
+    return { limits, measure: measureBench };
+  },
+  "keeper-soak": async () => {
+    const { limits, measureSoak } = await import("./keeper-soak/index.ts");
+    return { limits, measure: measureSoak };
+  },
 };
 
 const started = performance.now();

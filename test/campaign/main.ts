@@ -19,6 +19,14 @@ const campaigns: Readonly<Record<string, Entry>> = {
     count: 200,
     load: async () => (await import("./faulty.ts")).runFaulty,
   },
+  keeper: {
+    text: "faults of a real arbiter: kills, hung driver, full disk, clock jumps, floods, malformed input",
+    count: 500,
+    load: async () => {
+      const { runKeeperFaults } = await import("./keeper/index.ts");
+      return (options) => runKeeperFaults(options);
+    },
+  },
 };
 
 function usage(problem: string): number {

@@ -9,6 +9,7 @@ import type { LabAnswers } from "../../lab/page/view.ts";
 const empty: LabAnswers = {
   ...{ nodeName: "pve", version: {}, nodeStatus: {}, resources: [], configs: new Map(), network: [], storages: [] },
   ...{ pciMappings: [], usbMappings: [], tasks: [], events: [], sshPorts: new Map() },
+  keeper: { why: "none", status: undefined, timeZone: "", evening: undefined },
 };
 
 function get(
@@ -78,7 +79,7 @@ describe("lab page", function () {
   });
 
   it("references nothing outside itself", async () => {
-    for (const path of ["/", "/page.js", "/draw.js", "/page.css"]) {
+    for (const path of ["/", "/page.js", "/draw.js", "/keeper.js", "/page.css"]) {
       const { status, body } = await get(page.port, path, { Authorization: `Bearer ${token}` });
       assert.equal(status, 200);
       assert.doesNotMatch(body.replaceAll("http://www.w3.org/2000/svg", ""), /https?:\/\/|innerHTML|\beval\b/, path);

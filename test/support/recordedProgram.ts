@@ -44,12 +44,14 @@ export function isRegisteredSecret(value: unknown): boolean {
 export async function recordProgram(
   program: () => unknown,
   config: Readonly<Record<string, string>> = {},
+  /** Answers calls of provider functions. */
+  call: (token: string, inputs: Record<string, unknown>) => Record<string, unknown> = (_token, inputs) => inputs,
 ): Promise<readonly Registration[]> {
   pulumi.runtime.setAllConfig({ ...config });
   await pulumi.runtime.setMocks(
     {
       newResource: (args) => ({ id: `${args.name}-id`, state: args.inputs }),
-      call: (args) => args.inputs,
+      call: (args) => call(args.token, args.inputs),
     },
     "hive",
     "genesis",

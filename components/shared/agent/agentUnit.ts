@@ -1,0 +1,187 @@
+/**
+ * The systemd unit of the agent. Pure; what it may do follows from what its configuration asks for, and each hardening
+ * directive that cannot be set has its reason below.
+ *
+ * Exposure by `systemd-analyze security --offline` (systemd 252; test/unit/agentUnit.test.ts holds it there): host side
+ * 1.9, with pinning 2.1, with a real-time class 2.2, with a serial watchdog 0.2 more; arbiter 2.4, with the checkpoint
+ * rung 2.7. What keeps a side above 2.0 is said at {@link capabilities}, {@link devices} and {@link renderAgentUnit}.
+ */
+
+/** Folders and files of an installed agent. */
+export const agentPaths = {
+  /** Releases, the links to them, and the mark of the stack that owns them. */
+  root: "/opt/hive-agent",
+  config: "/etc/hive-agent",
+  secrets: "/etc/hive-agent/secrets",
+  state: "/var/lib/hive-agent",
+  runtime: "/run/hive-agent",
+  log: "/var/log/hive-agent",
+  /** Where the tarball arrives, writable by the login user. */
+  upload: "/var/cache/hive-agent",
+  units: "/etc/systemd/system",
+} as const;
+
+/** What one side of the Keeper needs of its unit. */
+export type AgentUnit = {
+  readonly role: "keeper";
+  /** Addresses and networks it may speak with beside loopback, for example `10.20.10.0/24`. */
+  readonly network: readonly string[];
+} & (
+  | {
+      readonly side: "arbiter";
+      /** Whether a service is moved down by the driver's checkpoint. */
+      readonly checkpoint: boolean;
+    }
+  | {
+      readonly side: "host";
+      /** Whether it moves threads of guests between CPUs. */
+      readonly pinning: boolean;
+      /** Whether it gives them a real-time class. */
+      readonly realtime: boolean;
+      /** Serial line of the ESP32 watchdog. */
+      readonly serialDevice?: string | undefined;
+    }
+);
+
+/** Name of the unit of a role. */
+export function agentUnitName(role: AgentUnit["role"]): string {
+  return `hive-agent-${role}.service`;
+}
+
+/** Configuration file of a role. */
+export function agentConfigFile(role: AgentUnit["role"]): string {
+  return `${agentPaths.config}/${role}.yaml`;
+}
+
+/** Exit status of an agent whose configuration is refused (sysexits.h EX_CONFIG): starting it again cannot help. */
+export const configRefused = 78;
+
+/** Longest pause between two decision loops before systemd takes the agent for hung, s. The loop runs at 1 Hz. */
+export const watchdogSec = 15;
+
+/** The least of capabilities(7) that a side works with. */
+export function capabilities(unit: AgentUnit): readonly string[] {
+  if (unit.side === "host") return unit.pinning ? ["CAP_SYS_NICE"] : [];
+  return [
+    // Services run under other users.
+    "CAP_KILL",
+    // Power limits and clocks: the NVIDIA driver asks `capable(CAP_SYS_ADMIN)` (open-gpu-kernel-modules, NV_IS_SUSER).
+    "CAP_SYS_ADMIN",
+    // The checkpoint reaches into the memory of a process of another user.
+    ...(unit.checkpoint ? ["CAP_SYS_PTRACE"] : []),
+  ];
+}
+
+/** Device directives of a side. */
+function devices(unit: AgentUnit): readonly string[] {
+  // By class and not by PrivateDevices= with single nodes: a driver that is loaded again, or a board that is plugged in
+  // again, gets new nodes, which a private /dev would never show.
+  if (unit.side === "arbiter") return ["DevicePolicy=closed", "DeviceAllow=char-nvidia* rw"];
+  if (unit.serialDevice === undefined) return ["PrivateDevices=yes"];
+  return ["DevicePolicy=closed", ...serialClasses(unit.serialDevice).map((name) => `DeviceAllow=${name} rw`)];
+}
+
+function serialClasses(device: string): readonly string[] {
+  const [, driver] = /^\/dev\/(ttyUSB|ttyACM)\d+$/.exec(device) ?? [];
+  if (driver !== undefined) return [`char-${driver}`];
+  return device.startsWith("/dev/serial/") ? ["char-ttyUSB", "char-ttyACM"] : [device];
+}
+
+/** System calls: those of a usual service, without what changes the machine, and the calls that pinning is made of. */
+function systemCalls(unit: AgentUnit): readonly string[] {
+  const refused = "@clock @cpu-emulation @debug @module @mount @obsolete @privileged @raw-io @reboot @resources @swap";
+  const pins = "sched_setaffinity sched_setattr sched_setparam sched_setscheduler";
+  return [
+    "SystemCallFilter=@system-service",
+    `SystemCallFilter=~${refused}`,
+    ...(unit.side === "host" && unit.pinning ? [`SystemCallFilter=${pins}`] : []),
+  ];
+}
+
+/**
+ * The unit file. Directives that are not there, and why:
+ * - `MemoryDenyWriteExecute`: V8 compiles at run time. Node and koffi do run under it with `--jitless` (Node 24.21,
+ *   measured), but then a busy loop takes five times as long and there is no WebAssembly, hence no `fetch`.
+ * - `User`, `DynamicUser`, `PrivateUsers`: it writes other units' cgroups and speaks to root's own container sockets.
+ * - `ProtectControlGroups`: freezing and cpusets are writes below /sys/fs/cgroup, in slices that come and go.
+ * - `ProtectProc`: it acts on other users' processes, and to hidepid even another root process counts as one as soon as
+ *   it has a capability more (QEMU has all of them).
+ * - `ProcSubset`: it reads /proc/loadavg, /proc/meminfo and /proc/stat.
+ * - `PrivateNetwork`: the two sides speak over a network; `IPAddressDeny` leaves only the addresses named here.
+ * - `RootDirectory`: it needs the machine's own libcuda and sockets.
+ */
+export function renderAgentUnit(unit: AgentUnit): string {
+  const { role, side } = unit;
+  const arbiter = side === "arbiter";
+  const granted = capabilities(unit);
+  const realtime = side === "host" && unit.realtime;
+  return `[Unit]
+Description=Hive ${role}, ${side} side
+Documentation=file://${agentPaths.root}/current/
+Wants=network-online.target
+After=network-online.target${arbiter ? " nvidia-persistenced.service" : " pve-cluster.service"}
+# A crash loop ends after a minute or two, visibly; RestartSec lets the limit be reached.
+StartLimitIntervalSec=300
+StartLimitBurst=60
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart=${agentPaths.root}/current/bin/hive-agent ${role} --side ${side} --config ${agentConfigFile(role)}
+# Fed only after a completed decision loop. A hung loop has nothing to tidy up: it starts again and recovers.
+WatchdogSec=${String(watchdogSec)}
+WatchdogSignal=SIGKILL
+Restart=always
+RestartSec=1
+RestartPreventExitStatus=${String(configRefused)}
+TimeoutStartSec=30
+TimeoutStopSec=10
+StateDirectory=hive-agent/${role}
+StateDirectoryMode=0700
+# Services of other users reach the socket; its own mode decides who may speak, and the token file is 0600.
+RuntimeDirectory=hive-agent/${role}
+RuntimeDirectoryMode=0755
+RuntimeDirectoryPreserve=restart
+LogsDirectory=hive-agent
+LogsDirectoryMode=0700
+UMask=0077
+
+# It must act while the machine is full: never swapped out, scheduled before the load, killed last.
+MemoryMax=${arbiter ? "512M" : "256M"}
+MemorySwapMax=0
+TasksMax=128
+CPUWeight=1000
+Nice=-10
+OOMScoreAdjust=-900
+LimitNOFILE=4096
+LimitCORE=0
+
+NoNewPrivileges=yes
+CapabilityBoundingSet=${granted.join(" ")}
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateMounts=yes
+PrivateIPC=yes
+${devices(unit).join("\n")}
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+LockPersonality=yes
+RestrictNamespaces=yes
+RestrictRealtime=${realtime ? "no" : "yes"}
+RestrictSUIDSGID=yes
+KeyringMode=private
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+IPAddressDeny=any
+IPAddressAllow=${["localhost", ...unit.network].join(" ")}
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+${systemCalls(unit).join("\n")}
+
+[Install]
+WantedBy=multi-user.target
+`;
+}

@@ -1,0 +1,202 @@
+/**
+ * The Keeper's two configurations, computed from the estate (design §5): the host side on the Proxmox host, the arbiter
+ * in the VM that has the GPU. Addresses, cores, floors and mappings are the plan's; nothing is typed twice.
+ */
+import { checked, fault } from "../check.ts";
+import { formatCpuList } from "../cpuList.ts";
+import type { Checked, Fault } from "../faults.ts";
+import type { GenesisPlan } from "../genesisPlan.ts";
+import type { GenesisSettings } from "../genesisSettings.ts";
+import type { Machine } from "../machines.ts";
+import { agentSecretFile, planAgent } from "./agentPlan.ts";
+import type { Release } from "./installScripts.ts";
+import type { KeeperConfigInput } from "./keeperConfig.ts";
+import { keeperProperty, type KeeperSettings } from "./keeperSettings.ts";
+
+type Service = NonNullable<NonNullable<KeeperConfigInput["arbiter"]>["services"]>[number];
+
+/** What one side's agent is installed with. */
+interface KeeperSidePlan {
+  readonly config: KeeperConfigInput;
+  /** Names of the secrets that its configuration names files of. */
+  readonly secretNames: readonly string[];
+  /** Addresses that its unit may speak with beside those that it connects to. */
+  readonly allow: readonly string[];
+}
+
+export interface KeeperPlan {
+  readonly tarball: string;
+  readonly release: Release;
+  /** VM of the arbiter. */
+  readonly vmid: number;
+  /** Where that VM is reached by SSH, on the LAN. */
+  readonly address: string;
+  readonly hostKey?: string | undefined;
+  /** Longest wait for a healthy agent, s. */
+  readonly healthSec: number;
+  readonly host: KeeperSidePlan;
+  readonly arbiter: KeeperSidePlan;
+}
+
+/** Secrets of the Keeper by the names of their files. */
+export const keeperSecretNames = {
+  linkKey: "link.key",
+  proxmoxToken: "proxmox.token",
+  watchdogKey: "esp32.key",
+} as const;
+
+/** Port of the arbiter's link, on the private network alone. */
+const linkPort = 8741;
+/** Proxmox's own API on the loopback: the token never leaves the host, and the node's certificate is valid for it. */
+const proxmoxUrl = "https://127.0.0.1:8006";
+const proxmoxCa = "/etc/pve/pve-root-ca.pem";
+
+/**
+ * Ranks 2 to 4 of seed `000_…` §3 as units of The Brain. VRAM is what each holds of the RTX 3090's 24 GB: an 8B Llama 3
+ * at 4 bits with its cache, a small detector, SDXL at half precision. EVA so fits beside a frozen Muse, and is granted
+ * before anything moves.
+ */
+const defaultServices: readonly Service[] = [
+  {
+    name: "eva",
+    rank: 2,
+    kind: "interactive",
+    vram: "8 GB",
+    unit: "eva.service",
+    start: ["systemctl", "start", "eva.service"],
+    tokenFile: "/etc/hive/eva.token",
+  },
+  {
+    name: "sentinel",
+    rank: 3,
+    kind: "scan",
+    vram: "2 GB",
+    unit: "sentinel.service",
+    start: ["systemctl", "start", "sentinel.service"],
+  },
+  {
+    name: "muse",
+    rank: 4,
+    kind: "batch",
+    vram: "12 GB",
+    unit: "muse.service",
+    start: ["systemctl", "start", "muse.service"],
+  },
+];
+
+/** Only VMs with a balloon and room in it; a machine with a passed-through device has neither. */
+function guestOf(machine: Machine, contenders: readonly number[]) {
+  const balloons = machine.kind === "vm" && machine.balloonMinMiB < machine.ramMiB && machine.devices.length === 0;
+  return {
+    vmid: machine.id,
+    role: machine.role,
+    // Started first, stopped last.
+    priority: machine.startupOrder,
+    essential: machine.protect,
+    gpuContender: contenders.includes(machine.id),
+    ...(balloons ? { balloonMin: `${String(machine.balloonMinMiB)} MiB` } : {}),
+  };
+}
+
+/** The cores of the machine that trades, which nobody else may have. */
+function pinningOf({ machines, pins }: GenesisPlan) {
+  const trading = machines.find(({ role, pinning }) => role === "trading" && pinning === "dedicated");
+  const cpus = pins.guests.find(({ id, dedicated }) => dedicated && id === trading?.id)?.cpus;
+  return trading === undefined || cpus === undefined
+    ? {}
+    : { pinning: { vmid: trading.id, cpus: formatCpuList(cpus), realtimePriority: 1 } };
+}
+
+function watchdogOf({ watchdog }: KeeperSettings) {
+  const keyFile = agentSecretFile(keeperSecretNames.watchdogKey);
+  return watchdog === undefined ? {} : { watchdog: { ...watchdog, keyFile } };
+}
+
+/** The arbiter's machine: the one that has the GPU; where the host has none, the first that would serve models. */
+function arbiterMachine({ machines, devices }: GenesisPlan): Machine | undefined {
+  const owner = devices.find(({ device }) => device === "gpu")?.owner;
+  return machines.find(({ id, role, kind }) => (owner === undefined ? role === "ai" && kind === "vm" : id === owner));
+}
+
+type Estate = Omit<GenesisPlan, "keeper">;
+
+/** Both sides of the Keeper, or every fault, properties as in the stack's settings (`keeper.services[0].vram`). */
+export function keeperOfGenesis(
+  settings: Omit<GenesisSettings, "keeper">,
+  keeper: KeeperSettings,
+  plan: Estate,
+): Checked<KeeperPlan> {
+  const machine = arbiterMachine(plan);
+  const addressOf = (network: string): string | undefined =>
+    plan.addresses.nics.find((nic) => nic.machine === machine?.id && nic.network === network)?.address;
+  const [lan, inner] = [addressOf("lan"), addressOf("private")];
+  const hostAddress = plan.addresses.networks.find(({ name }) => name === "private")?.hostAddress?.split("/")[0];
+  if (machine === undefined || lan === undefined || inner === undefined || hostAddress === undefined) {
+    const limit = "an estate with a VM for the GPU's arbiter, on the LAN and the private network with the host";
+    return { ok: false, faults: [fault("keeper", machine?.id ?? "none", limit, "Leave the section out.")] };
+  }
+  const gpu = plan.devices.find(({ device, owner }) => device === "gpu" && owner === machine.id);
+  const contenders = gpu === undefined ? [] : [...new Set([machine.id, ...gpu.contenders])];
+  const listen = `${inner}:${String(linkPort)}`;
+  const pskFile = agentSecretFile(keeperSecretNames.linkKey);
+  const { services = [...defaultServices], muse, scan, thermal, power, fingerprint } = keeper;
+  // What is undefined is not written to the file.
+  const common = { version: 1 as const, timeZone: keeper.timeZone, market: keeper.market };
+  const trust = fingerprint === undefined ? { caFile: proxmoxCa } : { fingerprint };
+  const host: KeeperSidePlan = {
+    config: {
+      ...common,
+      side: "host",
+      host: {
+        proxmox: {
+          url: proxmoxUrl,
+          node: settings.nodeName,
+          tokenFile: agentSecretFile(keeperSecretNames.proxmoxToken),
+          ...trust,
+        },
+        guests: plan.machines.map((each) => guestOf(each, contenders)),
+        link: { connect: listen, vmid: machine.id, pskFile },
+        ...pinningOf(plan),
+        ...watchdogOf(keeper),
+        ...(gpu === undefined ? {} : { handoff: { enabled: contenders.length > 1, mapping: gpu.mapping } }),
+      },
+    },
+    secretNames: [
+      keeperSecretNames.linkKey,
+      keeperSecretNames.proxmoxToken,
+      ...(keeper.watchdog === undefined ? [] : [keeperSecretNames.watchdogKey]),
+    ],
+    allow: [],
+  };
+  const arbiter: KeeperSidePlan = {
+    config: {
+      ...common,
+      side: "arbiter",
+      arbiter: {
+        services,
+        ...(gpu === undefined ? {} : { gpu: { index: 0 } }),
+        link: { listen, pskFile },
+        muse,
+        scan,
+        thermal,
+        power,
+      },
+    },
+    secretNames: [keeperSecretNames.linkKey],
+    allow: [hostAddress],
+  };
+  const release = { version: keeper.version, sha256: keeper.sha256 };
+  const healthSec = keeper.healthSec ?? 60;
+  const faults: Fault[] = [];
+  for (const side of ["host", "arbiter"] as const) {
+    const planned = planAgent({ side, release, healthSec, ...{ host, arbiter }[side] });
+    if (!planned.ok) faults.push(...planned.faults.map((each) => ({ ...each, property: settingOf(each.property) })));
+  }
+  const { tarball, brainHostKey: hostKey } = keeper;
+  return checked(faults, { tarball, release, vmid: machine.id, address: lan, hostKey, healthSec, host, arbiter });
+}
+
+/** The stack's setting behind a property of an installation. */
+function settingOf(property: string): string {
+  return keeperProperty(property === "tarball.sha256" ? "sha256" : property);
+}

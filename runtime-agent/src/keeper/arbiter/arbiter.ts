@@ -1,0 +1,252 @@
+/** The parts of the arbiter put together: memory, loop, executor, observation, card and link. */
+import { failpoint } from "../../shared/failpoints.ts";
+import { textOf } from "../processes/errors.ts";
+import type { GpuReading } from "../gpu/types.ts";
+import { bootId } from "./agentClock.ts";
+import type { ArbiterOptions } from "./arbiterOptions.ts";
+import { coreConfig, staleMs } from "./coreConfig.ts";
+import type { ArbiterSection } from "./coreConfig.ts";
+import { recover } from "./core/recover.ts";
+import { Executor } from "./executor.ts";
+import type { GpuPart } from "./gpuSampler.ts";
+import { startGpuPart } from "./gpuSampler.ts";
+import { Handoff } from "./handoff.ts";
+import { putRight, setAllFree } from "./kernelCheck.ts";
+import { Leases } from "./leases.ts";
+import { DecisionLoop } from "./loop.ts";
+import { Memory } from "./memory.ts";
+import { Observer } from "./observe.ts";
+import { setPowerMode } from "./power.ts";
+import type { RoutePorts } from "./routes.ts";
+import { rungPorts } from "./rungPorts.ts";
+import type { RungPorts } from "./rungs.ts";
+import { Services } from "./services.ts";
+import type { ArbiterStatusDocument, NumberedDecision } from "./statusDocument.ts";
+import { Views } from "./views.ts";
+
+/** How long what is under way may take to end when the agent leaves, ms. */
+const settleMs = 2_000;
+
+/** Parts that those made before them look up. */
+interface Made {
+  services?: Services;
+  arbiter?: Arbiter;
+}
+
+export class Arbiter {
+  readonly #made: Made;
+  readonly #options: ArbiterOptions;
+  readonly #memory: Memory;
+  readonly #gpu: GpuPart;
+  readonly #loop: DecisionLoop;
+  readonly #leases = new Leases();
+  readonly #executor: Executor;
+  readonly #observer: Observer;
+  readonly #handoff: Handoff;
+  readonly #rungs: RungPorts;
+  readonly #views: Views;
+  readonly #listeners: ((decision: NumberedDecision) => void)[];
+  #services: Services;
+  #section: ArbiterSection;
+  #gpuKind: GpuReading["kind"] | undefined;
+
+  private constructor(
+    options: ArbiterOptions,
+    memory: Memory,
+    gpu: GpuPart,
+    services: Services,
+    listeners: ((decision: NumberedDecision) => void)[],
+    made: Made,
+  ) {
+    this.#made = made;
+    const { clock, log, config } = options;
+    this.#options = options;
+    this.#memory = memory;
+    this.#gpu = gpu;
+    this.#services = services;
+    this.#section = config.arbiter;
+    this.#listeners = listeners;
+    this.#rungs = rungPorts(gpu, memory);
+    this.#handoff = new Handoff({
+      clock,
+      log,
+      promisedUntilMs: () => memory.shell.promisedUntilMs,
+      promise: (untilMs) => memory.promise(untilMs),
+      wake: () => this.wake(),
+    });
+    this.#observer = new Observer({
+      clock,
+      services: () => this.#services,
+      reading: () => this.#reading(),
+      constraint: () => this.#handoff.constraint(),
+      state: () => this.#loop.state,
+      exited: (service) => void this.#loop.push({ kind: "exited", service }),
+    });
+    this.#executor = new Executor({
+      log,
+      services: () => this.#services,
+      ladder: () => this.#loop.config.ladder,
+      rungs: this.#rungs,
+      leases: this.#leases,
+      setPower: async (mode) => {
+        const outcome = await setPowerMode(mode, this.#gpu.device, this.#section.power);
+        return outcome.ok ? undefined : outcome.reason;
+      },
+      started: (service) => this.#observer.started(service),
+      done: (event) => void this.#loop.push(event),
+    });
+    this.#loop = new DecisionLoop(
+      {
+        clock,
+        log,
+        observe: (events) => this.#observer.observe(events),
+        record: (turns) => memory.record(turns),
+        perform: (actions) => this.#executor.perform(actions),
+        takeBack: (names) => this.#executor.takeBack(names),
+        completed: () => this.#completed(),
+      },
+      memory.before.state,
+      coreConfig(config, config.arbiter),
+    );
+    this.#views = new Views({
+      clock,
+      memory,
+      loop: this.#loop,
+      leases: this.#leases,
+      reading: () => this.#reading(),
+      constraint: () => this.#handoff.constraint(),
+      kernelOf: (service) => this.#observer.kernelOf(service),
+    });
+  }
+
+  static async open(options: ArbiterOptions): Promise<Arbiter> {
+    const { config, clock, log } = options;
+    const listeners: ((decision: NumberedDecision) => void)[] = [];
+    const made: Made = {};
+    const memory = await Memory.open(config.paths.state, {
+      boot: bootId(),
+      wallMs: () => clock.wallMs(),
+      log,
+      placesOf: (names) => made.services?.places(names) ?? {},
+      onDecision: (decision) => listeners.forEach((listener) => listener(decision)),
+    });
+    const services = new Services(config.arbiter.services, memory.before.shell.places);
+    made.services = services;
+    const gpu = await startGpuPart({
+      section: config.arbiter,
+      clock,
+      log,
+      stateFolder: config.paths.state,
+      logFolder: config.paths.log,
+      program: options.program,
+      onSample: () => made.arbiter?.sampled(),
+    });
+    made.arbiter = new Arbiter(options, memory, gpu, services, listeners, made);
+    return made.arbiter;
+  }
+
+  get grants(): number {
+    return this.#leases.grants;
+  }
+
+  onDecision(listener: (decision: NumberedDecision) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  wake(): void {
+    this.#loop.wake();
+  }
+
+  stop(): void {
+    this.#loop.stop();
+  }
+  /** From the record and the kernel's word to a state that is right; before the first turn. */
+  async recover(): Promise<void> {
+    const { state, rebooted } = this.#memory.before;
+    const monotonicMs = this.#options.clock.monotonicMs();
+    const outcome = recover(state, { monotonicMs, rebooted }, this.#loop.config);
+    await failpoint("recover.before-kernel");
+    await putRight(this.#services, outcome.state, this.#options.log);
+    await failpoint("recover.before-adopt");
+    await this.#loop.adopt(outcome, this.#loop.config);
+    // What it had started itself and is gone is found out at once.
+    for (const [name, hold] of Object.entries(outcome.state.holds)) {
+      if (hold.lease === null) this.#observer.started(name);
+    }
+    await this.#observer.look();
+  }
+
+  async openLink(): Promise<void> {
+    if (this.#section.link !== undefined) await this.#handoff.open(this.#section.link);
+  }
+
+  /** Rank 4 rests while the card is unknown: a start should not pause it for nothing. */
+  async run(between: () => Promise<void>): Promise<void> {
+    await this.#gpu.awaitKnown();
+    await this.#loop.run(between);
+  }
+
+  /** Another configuration, between two turns. Requests that wait go on waiting. */
+  async reconfigure(config: ArbiterOptions["config"]): Promise<void> {
+    const held = this.#services.places(Object.keys(this.#loop.state.holds));
+    const waiting = this.#loop.state.queue;
+    this.#section = config.arbiter;
+    this.#services = new Services(config.arbiter.services, held);
+    this.#made.services = this.#services;
+    const core = coreConfig(config, config.arbiter);
+    const monotonicMs = this.#options.clock.monotonicMs();
+    await this.#loop.adopt(recover(this.#loop.state, { monotonicMs, rebooted: false }, core), core);
+    for (const { lease, service } of waiting) void this.#loop.push({ kind: "request", id: lease, service });
+  }
+
+  /** Sets everything free and gives the card its own limits back. */
+  async leave(): Promise<void> {
+    const { log } = this.#options;
+    await this.#executor.settled(settleMs);
+    await setAllFree(this.#services, this.#loop.state, this.#rungs, log);
+    const restored = await this.#gpu.device.restore();
+    if (!restored.ok) log.warning("the card's own limits could not be restored", { fault: restored.reason });
+  }
+
+  async close(): Promise<void> {
+    await this.#handoff.close();
+    await this.#gpu.close();
+    await this.#memory.close();
+  }
+
+  status(): ArbiterStatusDocument {
+    return this.#views.status();
+  }
+
+  routePorts(): RoutePorts {
+    return this.#views.routePorts();
+  }
+
+  /** A sample was taken. When the card came or went, nobody waits for the next second to be told. */
+  sampled(): void {
+    this.#quietly(
+      this.#observer.findOwners().then(() => {
+        const { kind } = this.#reading();
+        if (kind !== this.#gpuKind) this.#loop.wake();
+        this.#gpuKind = kind;
+      }),
+    );
+  }
+
+  #reading(): GpuReading {
+    return this.#gpu.device.latest(staleMs(this.#section));
+  }
+
+  #completed(): void {
+    this.#views.turned();
+    this.#options.onTurn();
+    const reading = this.#reading();
+    const celsius = reading.kind === "known" ? reading.temperatureC : undefined;
+    this.#quietly(this.#handoff.after(this.#loop.state, reading.kind, celsius));
+    this.#quietly(this.#observer.look());
+  }
+
+  #quietly(work: Promise<unknown>): void {
+    work.catch((error: unknown) => this.#options.log.warning("beside the loop", { fault: textOf(error) }));
+  }
+}

@@ -1,0 +1,109 @@
+/** The arbiter's part of moving the card to another VM, and its end of the link to the host side. */
+import type { Clock } from "../../shared/clock.ts";
+import type { Log } from "../../shared/log.ts";
+import type { ArbiterLink, HandoffRequest } from "../link/arbiterLink.ts";
+import { listenForHost } from "../link/arbiterLink.ts";
+import { readPskFile } from "../link/psk.ts";
+import type { ArbiterSection } from "./coreConfig.ts";
+import type { ArbiterState } from "./core/state.ts";
+import type { Constraint } from "./core/types.ts";
+
+/** For so long nothing is granted after a release, ms: the host side stops the VM and starts the other one in it. */
+const promiseMs = 120_000;
+
+export interface HandoffPorts {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly promisedUntilMs: () => number | null;
+  /** Makes a promise durable. */
+  readonly promise: (untilMs: number) => Promise<void>;
+  readonly wake: () => void;
+}
+
+export class Handoff {
+  readonly #ports: HandoffPorts;
+  #link: ArbiterLink | undefined;
+  #asked: HandoffRequest | undefined;
+  #promising = false;
+  #lastStatus = "";
+
+  constructor(ports: HandoffPorts) {
+    this.#ports = ports;
+  }
+
+  async open(link: NonNullable<ArbiterSection["link"]>): Promise<void> {
+    const { clock, log, wake } = this.#ports;
+    this.#link = await listenForHost({
+      listen: link.listen,
+      key: await readPskFile(link.pskFile),
+      clock,
+      onConstraint: wake,
+      onHandoffRequest: (request) => {
+        this.#asked = request;
+        wake();
+      },
+      onEvent: (event) => log.info("link", { ...event }),
+    });
+  }
+
+  /** The word in force. While a promise holds, a handoff is planned, whatever the host side says since. */
+  constraint(): Constraint | undefined {
+    const heard = this.#link?.constraint();
+    const until = this.#ports.promisedUntilMs();
+    const now = this.#ports.clock.monotonicMs();
+    if (until === null || until <= now) return heard;
+    const fresh = heard !== undefined && heard.untilMonotonicMs > now ? heard : undefined;
+    return {
+      marketOpen: fresh?.marketOpen ?? true,
+      handoff: true,
+      roomC: fresh?.roomC,
+      untilMonotonicMs: until,
+    };
+  }
+
+  /** After a turn: tells the host side how it stands, and answers when the card is free. */
+  async after(
+    state: ArbiterState,
+    gpuKind: "absent" | "unknown" | "known",
+    temperatureC: number | undefined,
+  ): Promise<void> {
+    const link = this.#link;
+    if (link === undefined) return;
+    const holder = Object.entries(state.holds).find(([, hold]) => hold.phase !== "lowered")?.[0];
+    const constraint = this.constraint();
+    const planned = constraint?.handoff === true && constraint.untilMonotonicMs > this.#ports.clock.monotonicMs();
+    const status = {
+      ...(holder === undefined ? {} : { holder }),
+      closed: planned,
+      gpu: gpuKind,
+      ...(temperatureC === undefined ? {} : { temperatureC }),
+    };
+    const text = JSON.stringify(status);
+    if (text !== this.#lastStatus) link.setStatus(status);
+    this.#lastStatus = text;
+    const request = this.#asked;
+    if (request === undefined || this.#promising || !planned) return;
+    if (state.unknownPids.length > 0) {
+      this.#asked = undefined;
+      link.refuse(request.id, `processes of no service hold the card: ${state.unknownPids.slice(0, 8).join(", ")}`);
+      return;
+    }
+    const restored = gpuKind !== "known" || (state.power.mode === "restore" && state.power.action === null);
+    if (Object.keys(state.holds).length > 0 || !restored) return;
+    this.#promising = true;
+    try {
+      await this.#ports.promise(this.#ports.clock.monotonicMs() + promiseMs);
+      this.#asked = undefined;
+      link.released(request.id, state.token, promiseMs);
+      this.#ports.log.notice("the card is released for a handoff", { vmid: request.vmid, forMs: promiseMs });
+    } catch {
+      // Not written down, not promised: tried again after the next turn.
+    } finally {
+      this.#promising = false;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#link?.close();
+  }
+}

@@ -1,0 +1,59 @@
+/** The kernel's word against the record: at start, and when the agent leaves. No process stays frozen. */
+import type { Log } from "../../shared/log.ts";
+import { textOf } from "../processes/errors.ts";
+import { lowerService } from "../processes/service/rungs.ts";
+import type { ArbiterState } from "./core/state.ts";
+import type { RungPorts } from "./rungs.ts";
+import { letRun, undo } from "./rungs.ts";
+import type { Services } from "./services.ts";
+import { within } from "./within.ts";
+
+/** Bound of setting one service right, ms; the services are set right beside each other. */
+const eachMs = 4_000;
+
+/**
+ * Compares every service with the record and puts it right: what is frozen or stopped and should not be runs again, and
+ * what should rest and runs is held again (a process set free while the agent was away).
+ */
+export async function putRight(services: Services, state: ArbiterState, log: Log): Promise<void> {
+  await Promise.all(services.names.map((name) => putOneRight(name, services, state, log)));
+}
+
+async function putOneRight(name: string, services: Services, state: ArbiterState, log: Log): Promise<void> {
+  const hold = Object.hasOwn(state.holds, name) ? state.holds[name] : undefined;
+  try {
+    const handles = services.handles(name);
+    const seen = await within(handles.process.state(), eachMs, "no answer");
+    const held = seen === "frozen" || seen === "stopped" || seen === "partly";
+    // What is on its way up or down is asked for again by the core.
+    const mayBeHeld = hold !== undefined && ["lowered", "lowering", "raising"].includes(hold.phase);
+    if (held && !mayBeHeld) {
+      await letRun(handles, eachMs);
+      log.notice("set free at start: nothing says that it should rest", { service: name, was: seen });
+    }
+    const rung = hold?.undo.findLast((each) => each === "freeze" || each === "stop");
+    if (hold?.phase === "lowered" && seen === "running" && (rung === "freeze" || rung === "stop")) {
+      await lowerService(handles, rung, eachMs);
+      log.notice("held again at start: it was set free meanwhile", { service: name, rung });
+    }
+  } catch (error) {
+    log.warning("cannot be compared with the record", { service: name, fault: textOf(error) });
+  }
+}
+
+/**
+ * When the agent leaves: every rung is undone, for nobody would do it later. A holder keeps its lease; that the others
+ * run beside it until the agent is back is the lesser evil. The record stays: the next start holds them again.
+ */
+export async function setAllFree(services: Services, state: ArbiterState, ports: RungPorts, log: Log): Promise<void> {
+  await Promise.all(
+    services.names.map(async (name) => {
+      try {
+        const handles = services.handles(name);
+        await within(undo(name, state.holds[name]?.undo ?? [], handles, ports, eachMs), 2 * eachMs, "not set free");
+      } catch (error) {
+        log.warning("cannot be set free", { service: name, fault: textOf(error) });
+      }
+    }),
+  );
+}

@@ -1,0 +1,105 @@
+/** The services' processes and applications, opened when first needed and again until it works. */
+import type { ServiceConfig } from "../../../../components/shared/agent/keeperConfig.ts";
+import type { Application } from "../processes/apps/application.ts";
+import { openApplication } from "../processes/apps/index.ts";
+import { textOf } from "../processes/errors.ts";
+import { openServiceProcess } from "../processes/service/open.ts";
+import type { ServiceHandles } from "../processes/service/rungs.ts";
+import type { ServiceState } from "../processes/service/serviceProcess.ts";
+import { within } from "./within.ts";
+import type { Place } from "./record.ts";
+
+const engineSockets: Readonly<Record<string, string>> = {
+  docker: "/var/run/docker.sock",
+  podman: "/run/podman/podman.sock",
+};
+
+/** How long the kernel, an engine or systemd may take to say how a service is, ms. */
+const lookMs = 2_000;
+
+interface Known {
+  readonly place: Place;
+  readonly start: readonly string[] | undefined;
+  readonly application: Application | undefined;
+  handles: ServiceHandles | undefined;
+}
+
+export class Services {
+  readonly #known = new Map<string, Known>();
+
+  /** Places of services that an earlier configuration named: they may have to be set free. */
+  constructor(configured: readonly ServiceConfig[], before: Readonly<Record<string, Place>>) {
+    for (const [name, place] of Object.entries(before)) {
+      this.#known.set(name, { place, start: undefined, application: undefined, handles: undefined });
+    }
+    for (const { name, cgroup, unit, container, pidFile, start, application } of configured) {
+      this.#known.set(name, {
+        place: { cgroup, unit, container, pidFile },
+        start,
+        application: application === undefined ? undefined : openApplication(application),
+        handles: undefined,
+      });
+    }
+  }
+
+  get names(): readonly string[] {
+    return [...this.#known.keys()];
+  }
+
+  /** What is to be remembered of them: those of the names, which are configured or still held. */
+  places(names: readonly string[]): Record<string, Place> {
+    const entries = [...this.#known].filter(([name]) => names.includes(name));
+    return Object.fromEntries(entries.map(([name, { place }]) => [name, place]));
+  }
+
+  /** @throws when nobody knows the service, or what holds its processes cannot be reached */
+  handles(name: string): ServiceHandles {
+    const known = this.#known.get(name);
+    if (known === undefined) throw new Error(`nothing is known of service ${name}`);
+    const { place, start, application } = known;
+    known.handles ??= {
+      process: openServiceProcess(
+        {
+          cgroup: place.cgroup,
+          unit: place.unit,
+          container: place.container?.name,
+          pidFile: place.pidFile,
+          start,
+        },
+        socketOf(place),
+      ),
+      application,
+    };
+    return known.handles;
+  }
+
+  /** What the kernel says of a service now, or why it cannot be asked. */
+  async look(name: string): Promise<{ readonly state: ServiceState } | { readonly fault: string }> {
+    try {
+      return { state: await within(this.handles(name).process.state(), lookMs, "no answer") };
+    } catch (error) {
+      return { fault: textOf(error) };
+    }
+  }
+
+  /** Its living processes; undefined when they cannot be known now. */
+  async pids(name: string): Promise<readonly number[] | undefined> {
+    try {
+      return await within(this.handles(name).process.pids(), lookMs, "no answer");
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Whether looking at it costs no process of its own: cgroups and pid files are read, the rest is asked. */
+  isCheap(name: string): boolean {
+    const place = this.#known.get(name)?.place;
+    return place?.cgroup !== undefined || place?.pidFile !== undefined;
+  }
+}
+
+function socketOf(place: Place): { readonly engineSocket?: string } {
+  const { container } = place;
+  const socket = container === undefined ? undefined : (container.socket ?? engineSockets[container.engine]);
+  return socket === undefined ? {} : { engineSocket: socket };
+}

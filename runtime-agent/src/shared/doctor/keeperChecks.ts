@@ -1,0 +1,112 @@
+/** The checks of `hive-agent doctor` for the keeper: what its configuration asks of this machine. */
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import type { KeeperConfig } from "../../../../components/shared/agent/keeperConfig.ts";
+import { loadKeeperConfig } from "../config.ts";
+import type { DoctorCheck } from "./doctor.ts";
+import { failed, ok, warning } from "./doctor.ts";
+import {
+  folderCheck,
+  presentCheck,
+  reachableCheck,
+  releaseChecks,
+  runningCheck,
+  secretFileCheck,
+} from "./machineChecks.ts";
+
+/** Where the cgroup v2 hierarchy is mounted, from `/proc/self/mountinfo`. */
+export function cgroup2Mounts(mountinfo: string): readonly string[] {
+  return mountinfo
+    .split("\n")
+    .filter((line) => line.includes(" - cgroup2 "))
+    .map((line) => line.split(" ")[4] ?? "");
+}
+
+const cgroupCheck: DoctorCheck = {
+  name: "cgroup v2",
+  async run() {
+    const mounts = cgroup2Mounts(await readFile("/proc/self/mountinfo", "utf8"));
+    const fix = "Boot with the unified hierarchy: the freezer is part of it.";
+    return mounts[0] === undefined ? failed("not mounted", fix) : ok(mounts[0]);
+  },
+};
+
+function libraryCheck(name: string, library: string, fix: string): DoctorCheck {
+  return {
+    name,
+    async run() {
+      const { default: koffi } = await import("koffi");
+      try {
+        koffi.load(library).unload();
+        return ok(library);
+      } catch {
+        return warning(`${library} cannot be loaded`, fix);
+      }
+    },
+  };
+}
+
+function arbiterChecks(config: NonNullable<KeeperConfig["arbiter"]>): readonly DoctorCheck[] {
+  const { services, gpu, link } = config;
+  const rungs = new Set(services.flatMap((service) => service.rungs));
+  const noGpu = "Without it the Keeper runs without the GPU part. Install the NVIDIA driver's libraries.";
+  return [
+    libraryCheck("NVML", gpu.library, noGpu),
+    ...(rungs.has("checkpoint")
+      ? [libraryCheck("CUDA", gpu.cudaLibrary, "Without it the checkpoint rung is passed over.")]
+      : []),
+    ...(rungs.has("freeze") ? [cgroupCheck] : []),
+    ...services.flatMap(({ name, tokenFile }) =>
+      tokenFile === undefined ? [] : [secretFileCheck(`token of ${name}`, tokenFile)],
+    ),
+    ...services.flatMap(({ name, application }) => {
+      if (application === undefined) return [];
+      const { hostname, port, protocol } = new URL(application.url);
+      return [reachableCheck(`API of ${name}`, hostname, Number(port || (protocol === "https:" ? 443 : 80)))];
+    }),
+    ...(link === undefined ? [] : [secretFileCheck("link key", link.pskFile)]),
+  ];
+}
+
+function hostChecks(config: NonNullable<KeeperConfig["host"]>): readonly DoctorCheck[] {
+  const { proxmox, link, watchdog } = config;
+  const { hostname, port } = new URL(proxmox.url);
+  const noDevice = failed("no such device", "Plug the ESP32 in, or correct host.watchdog.device.");
+  return [
+    secretFileCheck("Proxmox token", proxmox.tokenFile),
+    reachableCheck("Proxmox API", hostname, Number(port || 8006)),
+    ...(link === undefined
+      ? []
+      : [secretFileCheck("link key", link.pskFile), reachableCheck("arbiter", link.connect.host, link.connect.port)]),
+    ...(watchdog?.type === "serial" ? [presentCheck("watchdog", watchdog.device, noDevice)] : []),
+    ...(watchdog?.keyFile === undefined ? [] : [secretFileCheck("watchdog key", watchdog.keyFile)]),
+  ];
+}
+
+/** Every check for a configuration file; one that cannot be read leaves those of the release. */
+export async function keeperChecks(file: string): Promise<readonly DoctorCheck[]> {
+  const config = await loadKeeperConfig(file);
+  const configCheck: DoctorCheck = {
+    name: "configuration",
+    run: () =>
+      Promise.resolve(
+        config.ok
+          ? ok(`${file} (${config.value.side})`)
+          : config.faults.map(({ property, value, limit, fix }) =>
+              failed(`${property} ${value === undefined ? "is missing" : `is ${value}`}; allowed: ${limit}`, fix),
+            ),
+      ),
+  };
+  if (!config.ok) return [...releaseChecks(), configCheck];
+  const { paths, arbiter, host, side } = config.value;
+  return [
+    ...releaseChecks(),
+    configCheck,
+    folderCheck("state", paths.state),
+    folderCheck("runtime", paths.runtime),
+    folderCheck("log", paths.log),
+    ...(side === "arbiter" && arbiter !== undefined ? arbiterChecks(arbiter) : []),
+    ...(side === "host" && host !== undefined ? hostChecks(host) : []),
+    runningCheck(path.join(paths.runtime, "api.sock")),
+  ];
+}

@@ -1,0 +1,178 @@
+/** HTTP/1.1 on a Unix socket, every request with a bearer token, everything a caller sends bounded. */
+import { chmod, mkdir, unlink } from "node:fs/promises";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { createServer } from "node:http";
+import { connect } from "node:net";
+import path from "node:path";
+import { findRoute } from "./router.ts";
+import { adminToken, recogniser } from "./tokens.ts";
+import type { ApiReply, LocalApi, LocalApiOptions } from "./types.ts";
+import { ApiError } from "./types.ts";
+
+async function readBody(request: IncomingMessage, most: number): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request) {
+    if (!Buffer.isBuffer(chunk)) continue;
+    size += chunk.length;
+    if (size > most) {
+      throw new ApiError(413, "the body is too large", { limit: `${String(most)} bytes`, fix: "Send less." });
+    }
+    chunks.push(chunk);
+  }
+  if (size === 0) return undefined;
+  try {
+    const body: unknown = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    return body;
+  } catch {
+    throw new ApiError(400, "the body is not JSON", { fix: "Send JSON in UTF-8." });
+  }
+}
+
+function answer(response: ServerResponse, reply: ApiReply, headers: Readonly<Record<string, string>> = {}): void {
+  if (response.headersSent || response.destroyed) return;
+  const [type, text] =
+    "json" in reply ? ["application/json", `${JSON.stringify(reply.json)}\n`] : [reply.contentType, reply.text];
+  const body = Buffer.from(text, "utf8");
+  response.writeHead(reply.status ?? 200, {
+    "content-type": type,
+    "content-length": body.length,
+    "cache-control": "no-store",
+    ...headers,
+  });
+  response.end(body);
+}
+
+function refusal(error: ApiError): ApiReply {
+  const { message, property, limit, fix } = error;
+  return { status: error.status, json: { error: message, property, limit, fix } };
+}
+
+/** Removes a socket that nobody listens on; throws when somebody does. */
+async function clearSocket(socket: string): Promise<void> {
+  const answered = await new Promise<boolean>((resolve) => {
+    const probe = connect(socket);
+    probe.once("connect", () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once("error", () => resolve(false));
+  });
+  if (answered) throw new Error(`${socket} is in use: another agent listens there`);
+  await unlink(socket).catch(() => undefined);
+}
+
+function listening(server: Server, listen: () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.once("listening", () => {
+      server.off("error", reject);
+      resolve();
+    });
+    listen();
+  });
+}
+
+/** Starts the API. Rejects when the socket's path is too long, in use, or cannot be made. */
+export async function startLocalApi(options: LocalApiOptions): Promise<LocalApi> {
+  const { socket, tcp, routes } = options;
+  const mostBody = options.maxBodyBytes ?? 64 * 1024;
+  if (Buffer.byteLength(socket) > 107) throw new RangeError(`${socket}: a socket's path has at most 107 bytes`);
+  await mkdir(path.dirname(socket), { recursive: true, mode: 0o750 });
+  const recognise = recogniser(await adminToken(options.tokenFile), options.serviceTokenSha256 ?? {});
+
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const caller = recognise(request.headers.authorization);
+    if (caller === undefined) {
+      const fix = "Send Authorization: Bearer and the token of the agent's token file.";
+      return answer(response, refusal(new ApiError(401, "no valid token", { fix })), {
+        "www-authenticate": "Bearer",
+        connection: "close",
+      });
+    }
+    const target = request.url ?? "/";
+    if (!URL.canParse(target, "http://agent")) return answer(response, refusal(new ApiError(400, "no such address")));
+    const url = new URL(target, "http://agent");
+    const found = findRoute(routes, request.method ?? "GET", url.pathname);
+    if (found.kind === "unknown") return answer(response, refusal(new ApiError(404, "no such route")));
+    if (found.kind === "wrongMethod") {
+      const error = new ApiError(405, "no such method here", { limit: found.allow });
+      return answer(response, refusal(error), { allow: found.allow });
+    }
+    if (found.route.role === "admin" && caller.role !== "admin") {
+      return answer(response, refusal(new ApiError(403, "for the administrator only")));
+    }
+    const hangUp = new AbortController();
+    response.once("close", () => hangUp.abort());
+    const body = await readBody(request, mostBody);
+    const { params } = found;
+    answer(
+      response,
+      await found.route.handle({ caller, query: url.searchParams, params, body, signal: hangUp.signal }),
+    );
+  }
+
+  function onRequest(request: IncomingMessage, response: ServerResponse): void {
+    serve(request, response).catch((error: unknown) => {
+      // Whatever of the body is still to come is not worth reading: the connection ends with the answer.
+      const close = { connection: "close" };
+      if (error instanceof ApiError) return answer(response, refusal(error), error.status === 413 ? close : {});
+      if (request.destroyed && !request.complete) return;
+      options.onError?.(error, `${request.method ?? ""} ${(request.url ?? "").split("?", 1)[0] ?? ""}`);
+      answer(response, { status: 500, json: { error: "the agent failed; its log says why" } }, close);
+    });
+  }
+
+  function newServer(): Server {
+    const requestTimeout = options.requestTimeoutMs ?? 10_000;
+    const server = createServer({
+      requestTimeout,
+      headersTimeout: Math.min(5000, requestTimeout),
+      keepAliveTimeout: 60_000,
+      connectionsCheckingInterval: Math.min(1000, requestTimeout),
+      maxHeaderSize: 8192,
+      highWaterMark: 16 * 1024,
+    });
+    server.maxConnections = options.maxConnections ?? 128;
+    server.on("request", onRequest);
+    server.on("clientError", (_error, stream) => {
+      if (stream.writable) stream.end("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+      else stream.destroy();
+    });
+    return server;
+  }
+
+  const servers: Server[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(
+      servers.map((server) => {
+        const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+        server.closeAllConnections();
+        return closed;
+      }),
+    );
+  };
+  await clearSocket(socket);
+  const local = newServer();
+  // The socket is born closed to everybody else: chmod alone would leave it open for a moment.
+  const before = process.umask(0o117);
+  try {
+    await listening(local, () => local.listen(socket));
+  } finally {
+    process.umask(before);
+  }
+  servers.push(local);
+  try {
+    await chmod(socket, 0o660);
+    if (tcp !== undefined) {
+      const loopback = newServer();
+      await listening(loopback, () => loopback.listen(tcp.port, tcp.host));
+      servers.push(loopback);
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const address = servers[1]?.address();
+  return { port: typeof address === "object" && address !== null ? address.port : undefined, close };
+}

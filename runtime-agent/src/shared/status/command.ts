@@ -1,0 +1,71 @@
+import path from "node:path";
+import { describeFault } from "../../../../components/shared/faults.ts";
+import { realClock } from "../clock.ts";
+import { loadKeeperConfig } from "../config.ts";
+import { callLocalApi } from "../localApi/client.ts";
+import { readFileIfPresent } from "../stateFile.ts";
+import { renderStatus } from "./render.ts";
+
+export interface StatusOptions {
+  readonly config: string;
+  readonly json: boolean;
+  readonly watch: boolean;
+  /** Runtime folder of the agent; spares reading the configuration. */
+  readonly runtime?: string | undefined;
+  /** Ends `--watch`. */
+  readonly signal?: AbortSignal;
+}
+
+const everyMs = 1000;
+const home = "\u001b[H\u001b[J";
+
+type Asked = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly reason: string };
+
+async function ask(runtime: string): Promise<Asked> {
+  try {
+    const token = (await readFileIfPresent(path.join(runtime, "api.token")))?.trim();
+    if (token === undefined) return { ok: false, reason: `no agent runs here: ${runtime} holds no api.token` };
+    const { status, text } = await callLocalApi({ socket: path.join(runtime, "api.sock"), token, path: "/status" });
+    return status === 200 ? { ok: true, text } : { ok: false, reason: `the agent answered ${String(status)}` };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return { ok: false, reason: `the agent does not answer: ${reason}` };
+  }
+}
+
+function shown(asked: Asked, json: boolean): string {
+  if (!asked.ok) return `${asked.reason}\n`;
+  if (json) return asked.text.endsWith("\n") ? asked.text : `${asked.text}\n`;
+  try {
+    return renderStatus(JSON.parse(asked.text));
+  } catch {
+    return "the agent's answer is not JSON\n";
+  }
+}
+
+async function runtimeFolder(options: StatusOptions): Promise<string | undefined> {
+  if (options.runtime !== undefined) return options.runtime;
+  const config = await loadKeeperConfig(options.config);
+  if (config.ok) return config.value.paths.runtime;
+  for (const fault of config.faults) process.stderr.write(`${describeFault(fault)}\n`);
+  return undefined;
+}
+
+/** `hive-agent status`: 0 when the agent answered, 1 when not, 78 when its configuration cannot be read. */
+export async function runStatus(options: StatusOptions): Promise<number> {
+  const runtime = await runtimeFolder(options);
+  if (runtime === undefined) return 78;
+  const clock = realClock();
+  for (;;) {
+    const asked = await ask(runtime);
+    const text = shown(asked, options.json);
+    if (!options.watch) {
+      (asked.ok ? process.stdout : process.stderr).write(text);
+      return asked.ok ? 0 : 1;
+    }
+    // A terminal is redrawn; a pipe gets one document after the other.
+    process.stdout.write(process.stdout.isTTY && !options.json ? `${home}${new Date().toISOString()}\n${text}` : text);
+    await clock.sleep(everyMs, options.signal);
+    if (options.signal?.aborted === true) return 0;
+  }
+}

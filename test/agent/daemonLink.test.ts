@@ -1,0 +1,91 @@
+// The arbiter daemon and a host side's link: the market by the host's word, and the card released for a handoff.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connectToArbiter } from "../../runtime-agent/src/keeper/link/hostLink.ts";
+import type { HostLink } from "../../runtime-agent/src/keeper/link/hostLink.ts";
+import { realClock } from "../../runtime-agent/src/shared/clock.ts";
+import { skip } from "../run/skip.ts";
+import { ArbiterSite, buildAgent } from "../support/arbiterDaemon.ts";
+import type { AgentProgram } from "../support/arbiterDaemon.ts";
+import { configureScene, night, openScene } from "../support/arbiterScene.ts";
+import type { Scene } from "../support/arbiterScene.ts";
+import { burnerMissing } from "../support/burner.ts";
+import { openTestCgroups } from "../support/cgroup.ts";
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() =>
+        typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error()),
+      );
+    });
+  });
+}
+
+describe("arbiter daemon: link", () => {
+  let program: AgentProgram;
+  let scene: Scene;
+  let site: ArbiterSite;
+  let link: HostLink | undefined;
+
+  before(async function () {
+    const missing = burnerMissing();
+    if (missing !== undefined) skip(this, missing);
+    const groups = openTestCgroups();
+    if ("missing" in groups) skip(this, groups.missing);
+    await groups.remove();
+    program = await buildAgent();
+    scene = await openScene();
+    site = await ArbiterSite.open(program);
+  });
+  after(async () => {
+    link?.close();
+    await site?.close().finally(() => scene.close());
+    await program?.remove();
+  });
+
+  it("takes the market as open until the host speaks, obeys its word, and keeps its promise across a kill", async () => {
+    const pskFile = join(site.folder, "link.psk");
+    const key = randomBytes(32);
+    await writeFile(pskFile, key.toString("hex"), { mode: 0o600 });
+    const port = await freePort();
+    await configureScene(site, scene, { arbiter: { link: { listen: `127.0.0.1:${String(port)}`, pskFile } } });
+    const env = { HIVE_LAB_CLOCK: night };
+    const daemon = await site.start({ env });
+    const alone = await daemon.status();
+    assert.deepEqual([alone.marketOpen, alone.holder, alone.constraint], [true, null, null]);
+    link = connectToArbiter({
+      connect: { host: "127.0.0.1", port },
+      key,
+      clock: realClock(),
+      periodMs: 100,
+      validMs: 2_000,
+    });
+    link.setConstraint({ marketOpen: false, handoff: false });
+    await daemon.until(({ holder }) => holder?.service === "muse", "the batch runs");
+    link.setConstraint({ marketOpen: true, handoff: false });
+    await daemon.until(() => scene.frozen(), "the market opens, and the batch rests");
+
+    link.setConstraint({ marketOpen: false, handoff: true });
+    link.requestHandoff("handoff-1", 100);
+    let answer = link.handoff();
+    for (let look = 0; look < 1000 && answer === undefined; look += 1) {
+      await sleep(10);
+      answer = link.handoff();
+    }
+    assert.ok(answer !== undefined && "token" in answer, JSON.stringify(answer));
+    assert.equal((await daemon.ask("eva", { waitSec: 0.1 })).state, "waiting");
+    await daemon.stop("SIGKILL");
+    const next = await site.start({ env });
+    link.setConstraint({ marketOpen: false, handoff: false });
+    await next.until(({ constraint }) => constraint !== null, "the link is back");
+    assert.equal((await next.ask("eva", { waitSec: 0.5 })).state, "waiting", "the promise holds");
+  });
+});

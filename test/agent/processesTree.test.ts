@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { SendSignal } from "../../runtime-agent/src/keeper/processes/pids/signal.ts";
+import { assertMayTouch, openPidfdSender, sendByKill } from "../../runtime-agent/src/keeper/processes/pids/signal.ts";
+import { isStopped, readStat } from "../../runtime-agent/src/keeper/processes/pids/stat.ts";
+import { ProcessTree } from "../../runtime-agent/src/keeper/processes/pids/tree.ts";
+import { openServiceProcess } from "../../runtime-agent/src/keeper/processes/service/open.ts";
+import { skip } from "../run/skip.ts";
+import { burnerMissing } from "../support/burner.ts";
+import { awaitTrue, longMs, shell, statOf } from "../support/liveProcess.ts";
+
+describe("process trees by pid and start time", function () {
+  before(function () {
+    if (process.platform !== "linux") skip(this, "reads Linux's /proc");
+  });
+
+  it("never signals a process whose number is in use again", async () => {
+    const child = shell("exec sleep 60");
+    const exited = once(child, "exit");
+    const stat = statOf(child.pid);
+    const other = { pid: stat.pid, startTicks: stat.startTicks - 1 };
+    const senders: SendSignal[] = [sendByKill, await openPidfdSender()];
+    for (const send of senders) {
+      assert.equal(send(other, "SIGKILL"), false);
+      assert.equal(readStat(child.pid)?.startTicks, stat.startTicks);
+      assert.equal(send(stat, "SIGSTOP"), true);
+      await awaitTrue(() => isStopped(statOf(child.pid)), "it stops");
+      assert.equal(send(stat, "SIGCONT"), true);
+    }
+    const tree = new ProcessTree(other);
+    assert.deepEqual(tree.members(), []);
+    await tree.kill(100);
+    assert.equal(readStat(child.pid)?.startTicks, stat.startTicks);
+    await new ProcessTree(stat).kill(longMs);
+    await exited;
+    for (const send of senders) assert.equal(send(stat, "SIGTERM"), false);
+  });
+
+  it("touches neither process 1, nor itself, nor the kernel's threads", () => {
+    for (const pid of [1, process.pid, process.ppid])
+      assert.throws(() => assertMayTouch(statOf(pid)), { fault: "refused" }, String(pid));
+    if (readStat(2)?.name === "kthreadd") assert.throws(() => assertMayTouch(statOf(2)), { fault: "refused" });
+  });
+
+  it("stops a tree that forks all the while, with nobody left running", async () => {
+    const child = shell("while :; do (sleep 0.02; sleep 0.02) & (:) ; done");
+    const tree = new ProcessTree(statOf(child.pid));
+    await awaitTrue(() => tree.members().length > 1, "it forks");
+    for (let round = 0; round < 3; round += 1) {
+      await tree.stop(longMs);
+      const held = tree.members();
+      assert.ok(held.length > 0 && held.every(isStopped));
+      await sleep(20);
+      assert.deepEqual(
+        tree.members().map(({ pid }) => pid),
+        held.map(({ pid }) => pid),
+      );
+      await tree.cont(longMs);
+    }
+    await tree.kill(longMs);
+    assert.deepEqual(tree.members(), []);
+  });
+
+  it("keeps hold of children whose parent has ended", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "hive-pidfile-"));
+    const pidFile = join(folder, "pid");
+    const child = shell("sleep 61 & sleep 62 & wait");
+    const exited = once(child, "exit");
+    writeFileSync(pidFile, `${String(child.pid)}\n`);
+    const service = openServiceProcess({ pidFile });
+    await awaitTrue(() => new ProcessTree(statOf(child.pid)).members().length === 3, "the tree grows");
+    assert.equal((await service.pids()).length, 3);
+    sendByKill(statOf(child.pid), "SIGKILL");
+    await exited;
+    assert.equal(readStat(child.pid), undefined);
+    assert.equal((await service.pids()).length, 2);
+    await service.stop(longMs);
+    assert.equal(await service.state(), "stopped");
+    // A stopped process takes TERM only once it goes on.
+    await service.term(longMs);
+    assert.equal(await service.state(), "absent");
+    await assert.rejects(service.freeze(100), { fault: "unsupported" });
+    rmSync(folder, { recursive: true });
+  });
+
+  it("says which process did not end by TERM, and KILL ends it", async () => {
+    const child = shell("trap '' TERM; while :; do sleep 0.05; done");
+    const tree = new ProcessTree(statOf(child.pid));
+    await awaitTrue(() => tree.members().length > 1, "its loop runs");
+    await assert.rejects(tree.term(150), (error: Error) => {
+      assert.match(error.message, new RegExp(`still there after SIGTERM: ${String(child.pid)} \\(sh, `));
+      return true;
+    });
+    await tree.kill(longMs);
+    assert.equal(child.signalCode ?? (await once(child, "exit"))[1], "SIGKILL");
+  });
+
+  it("takes a zombie for gone", async function () {
+    const missing = burnerMissing();
+    if (missing !== undefined) skip(this, missing);
+    // The child ends at once; its parent never looks.
+    const parent = spawn("perl", ["-e", "my $p = fork; if (!$p) { exit 0 } sleep 60"], { stdio: "ignore" });
+    assert.ok(parent.pid !== undefined);
+    const tree = new ProcessTree(statOf(parent.pid));
+    await sleep(100);
+    assert.deepEqual(
+      tree.members().map(({ pid }) => pid),
+      [parent.pid],
+    );
+    await tree.kill(longMs);
+  });
+
+  it("names a service with no holder, or with two", () => {
+    assert.throws(() => openServiceProcess({}), /is none; allowed: exactly one of them/);
+    assert.throws(() => openServiceProcess({ cgroup: "a", unit: "b.service" }), /cgroup and unit/);
+    assert.throws(() => openServiceProcess({ pidFile: "run/x.pid" }), /an absolute path/);
+  });
+});

@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { readStat } from "../../runtime-agent/src/keeper/processes/pids/stat.ts";
+import type { ProcessStat } from "../../runtime-agent/src/keeper/processes/pids/stat.ts";
+
+/** Hang guard of one step, ms. */
+export const longMs = 10_000;
+
+/** What /proc says of a process that must be there. */
+export function statOf(pid: number): ProcessStat {
+  const stat = readStat(pid);
+  assert.ok(stat !== undefined, `process ${String(pid)} lives`);
+  return stat;
+}
+
+/** Runs a script in a shell of its own. */
+export function shell(script: string): ChildProcess & { readonly pid: number } {
+  const child = spawn("sh", ["-c", script], { stdio: "ignore" });
+  assert.ok(child.pid !== undefined);
+  return Object.assign(child, { pid: child.pid });
+}
+
+/** Looks until it is so, or fails saying what was awaited. */
+export async function awaitTrue(is: () => boolean, what: string): Promise<void> {
+  for (const until = performance.now() + longMs; !is(); await sleep(5)) assert.ok(performance.now() < until, what);
+}
