@@ -32,3 +32,16 @@ export const hivePrivileges: readonly string[] = [
   "VM.GuestAgent.Audit",
   "VM.PowerMgmt",
 ];
+
+/**
+ * Privileges of the role `Keeper`: what the host side's token needs, and nothing else: to look at guests, start and end
+ * them, ask their agents, move balloons, and give the mapped GPU from one to another. Source: as above.
+ */
+export const keeperPrivileges: readonly string[] = [
+  "Mapping.Use",
+  "VM.Audit",
+  "VM.Config.HWType",
+  "VM.Config.Memory",
+  "VM.GuestAgent.Audit",
+  "VM.PowerMgmt",
+];

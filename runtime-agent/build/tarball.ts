@@ -17,12 +17,14 @@ import { ustar } from "./ustar.ts";
 const root = path.resolve(import.meta.dirname, "../..");
 
 /**
- * Two V8 settings hold memory down: short-lived objects die in 1 MiB of new space, and what lives fits 48 MiB. `$0` may be
- * a link from anywhere.
+ * What holds memory down: short-lived objects die in 1 MiB of new space, what lives fits 48 MiB, and all threads share one
+ * arena of malloc (mallopt(3), M_ARENA_MAX), for one apiece only comes to pieces over the days. `$0` may be a link from
+ * anywhere.
  */
 const launcher = `#!/bin/sh
 self=$(readlink -f -- "$0") || exit 70
 dir=\${self%/bin/*}
+export MALLOC_ARENA_MAX=1
 exec "$dir/lib/node" --max-semi-space-size=1 --max-old-space-size=48 "$dir/lib/hive-agent.mjs" "$@"
 `;
 

@@ -132,6 +132,30 @@ describe("arbiter daemon", () => {
     assert.ok(scene.frozen());
   });
 
+  it("lets requests wait on when a new configuration brings other tokens", async () => {
+    const file = join(site.folder, "eva.token");
+    await writeFile(file, `${"e".repeat(40)}\n`, { mode: 0o600 });
+    const daemon = await start({ evaTokenFile: file });
+    const first = await daemon.ask("eva", { token: "e".repeat(40) });
+    const second = daemon.ask("eva", { token: "e".repeat(40), waitSec: 15 });
+    second.catch(() => undefined);
+    await daemon.until(({ queue }) => queue.length === 1, "the second one waits");
+    await writeFile(file, `${"f".repeat(40)}\n`, { mode: 0o600 });
+    daemon.signal("SIGHUP");
+    await daemon.until(() => daemon.log.includes("is in force"), "the log says so");
+    const { status } = await daemon.call("DELETE", `/v1/leases/${first.lease}`, { token: "f".repeat(40) });
+    assert.equal(status, 200);
+    assert.equal((await second).state, "held");
+  });
+
+  it("sets free what somebody else froze", async () => {
+    const daemon = await start();
+    await scene.groups.group("muse").freeze(5_000);
+    assert.ok(scene.frozen());
+    await daemon.until(() => !scene.frozen(), "the batch goes on");
+    await daemon.until(() => daemon.log.includes("set free: nothing says that it should rest"), "the log says so");
+  });
+
   it("sets a frozen service free that a new configuration no longer names", async () => {
     const daemon = await start();
     await daemon.ask("eva");
@@ -141,6 +165,19 @@ describe("arbiter daemon", () => {
     daemon.signal("SIGHUP");
     await daemon.until(() => !scene.frozen(), "the batch is free");
     assert.equal((await daemon.status()).holder?.service, "eva");
+  });
+
+  it("sets it free at the next start when it is killed before it could", async () => {
+    // The first passage is the start of the batch, the second its freeze, the third the raise that the reload asks for.
+    const daemon = await start({}, { HIVE_FAILPOINTS: "executor.before=kill:3" });
+    await daemon.ask("eva");
+    const eva = { name: "eva", rank: 2, kind: "interactive", vram: "8 GB", cgroup: `/${scene.groups.path}/eva` };
+    await configureScene(site, scene, { arbiter: { services: [eva] } });
+    daemon.signal("SIGHUP");
+    assert.equal(await daemon.ended, "SIGKILL");
+    assert.ok(scene.frozen(), "nobody thawed it");
+    await site.start({ env: { HIVE_LAB_CLOCK: night } });
+    assert.equal(scene.frozen(), false);
   });
 
   it("lets a service do with its own leases only, and tells what is wrong with a call", async () => {

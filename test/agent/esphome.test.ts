@@ -129,6 +129,30 @@ interface Story {
   readonly startSec: number;
 }
 
+describe("ESP32 watchdog: its key", () => {
+  it("is the same in upper and lower case, as the Keeper reads it", async function () {
+    this.timeout(60_000);
+    const compiler = onPath("g++");
+    if (compiler === undefined) skip(this, "g++ is not installed");
+    const lines = textOf(serial).split("\n");
+    const first = lines.findIndex((line) => line.includes("std::string key ="));
+    const last = lines.findIndex((line) => line.includes("uint8_t mac[32]"));
+    assert.ok(first > 0 && last > first);
+    const code = lines.slice(first, last).join("\n").replace("${watchdog_key}", "09AFaf");
+    const folder = await mkdtemp(join(tmpdir(), "hive-esp-"));
+    try {
+      const file = join(folder, "key.cpp");
+      await writeFile(file, `#include <cstdio>\n#include <string>\nint main() {\n${code}\nputs(key.c_str());\n}\n`);
+      const options = { encoding: "utf8" } as const;
+      const { status, stderr } = spawnSync(compiler, ["-Wall", "-Werror", "-o", join(folder, "key"), file], options);
+      assert.equal(status, 0, stderr);
+      assert.equal(spawnSync(join(folder, "key"), options).stdout, "09afaf\n");
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
 describe("ESP32 watchdog: its promise, on the C++ of its firmware", () => {
   let folder: string;
   let binary: string;

@@ -144,7 +144,11 @@ describe("Keeper, host side: the daemon against the lab", () => {
     this.timeout(30_000);
     start();
     await until(up, "up");
-    assert.deepEqual((await call("GET", "/health")).status, 200);
+    const health = await call("GET", "/health");
+    assert.deepEqual(
+      [health.status, health.data["ok"], typeof health.data["loopAgeMs"], health.data["fault"]],
+      [200, true, "number", null],
+    );
     await until(() => arbiter.constraint()?.marketOpen === false, "a constraint");
     await until(() => beats >= 2, "heartbeats");
     const metrics = await text("/metrics");
@@ -201,6 +205,14 @@ describe("Keeper, host side: the daemon against the lab", () => {
     await until(() => isDone("night"), "done");
     assert.deepEqual([await devices(100), await devices(102)], [undefined, gpu]);
     assert.deepEqual([await running(100), await running(102)], ["stopped", "running"]);
+    const told = (await call("GET", "/decisions?since=0")).data;
+    const list = told["decisions"];
+    assert.ok(Array.isArray(list) && list.length > 0);
+    const last = record(list.at(-1));
+    assert.equal(last["number"], told["next"]);
+    assert.match(String(last["time"]), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+    assert.deepEqual((await call("GET", `/decisions?since=${String(told["next"])}`)).data, { ...told, decisions: [] });
+    assert.equal((await call("GET", "/decisions?since=x")).status, 400);
     // The word given to a process that was killed is no word for the next one.
     assert.ok(asked >= 2, String(asked));
   });

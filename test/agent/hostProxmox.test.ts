@@ -8,9 +8,11 @@ import type { PveClient } from "../../runtime-agent/src/keeper/host/proxmox/clie
 import { pveClient } from "../../runtime-agent/src/keeper/host/proxmox/client.ts";
 import { PveError } from "../../runtime-agent/src/keeper/host/proxmox/errors.ts";
 import { pveGuests, type Guests } from "../../runtime-agent/src/keeper/host/proxmox/guests.ts";
+import { keeperPrivileges } from "../../components/shared/privileges.ts";
 import { readTokenFile } from "../../runtime-agent/src/keeper/host/proxmox/token.ts";
 import type { HostAction } from "../../runtime-agent/src/keeper/host/core/types.ts";
 import { realClock } from "../../runtime-agent/src/shared/clock.ts";
+import * as z from "zod";
 import { lab, type LabClient } from "../support/lab-client.ts";
 
 const VM = "/nodes/pve/qemu";
@@ -51,7 +53,13 @@ describe("Keeper, host side: Proxmox by API token", () => {
 
   before(async () => {
     ({ pve, client: root } = await lab({ bootDelayMs: 5 }));
-    token = await readTokenFile(pve.tokenFile);
+    const may = keeperPrivileges.join(" ");
+    const asRoot = { root: true };
+    await root.call("POST", "/access/roles", { roleid: "Keeper", privs: may }, asRoot);
+    await root.call("POST", "/access/users", { userid: "keeper@pve" }, asRoot);
+    const made = await root.call("POST", "/access/users/keeper@pve/token/host", { privsep: 0 }, asRoot);
+    await root.call("PUT", "/access/acl", { path: "/", users: "keeper@pve", roles: "Keeper" }, asRoot);
+    token = `keeper@pve!host=${String(z.object({ value: z.string() }).parse(made.data).value)}`;
     fingerprint = new X509Certificate(await readFile(pve.caCertFile)).fingerprint256;
     client = connect();
     guests = pveGuests(client);

@@ -100,6 +100,21 @@ describe("process trees by pid and start time", function () {
     assert.equal(child.signalCode ?? (await once(child, "exit"))[1], "SIGKILL");
   });
 
+  it("says at once why a start command failed, and not only that nobody appeared", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "hive-start-"));
+    const pidFile = join(folder, "pid");
+    const failing = openServiceProcess({ pidFile, start: ["/bin/sh", "-c", "exit 3"] });
+    await assert.rejects(failing.start(longMs), /\/bin\/sh ended with status 3/);
+    const missing = openServiceProcess({ pidFile, start: ["no-such-program"] });
+    await assert.rejects(missing.start(longMs), /no-such-program: there is no such program/);
+    // One that ends well may have had another start it: what counts is the process.
+    const well = openServiceProcess({ pidFile, start: ["sh", "-c", `sleep 60 & echo $! >${pidFile}`] });
+    await well.start(longMs);
+    assert.equal(await well.state(), "running");
+    await well.kill(longMs);
+    rmSync(folder, { recursive: true });
+  });
+
   it("takes a zombie for gone", async function () {
     const missing = burnerMissing();
     if (missing !== undefined) skip(this, missing);

@@ -172,4 +172,28 @@ describe("journal", () => {
     await assert.rejects(journal.append([{ big: 1n }]), TypeError);
     await journal.close();
   });
+
+  it("has what was written after SIGKILL before its fsync, and writes it again when the fsync fails", async () => {
+    const source = `
+      import { openJournal } from "/shared/journal/index.ts";
+      const journal = await openJournal(process.env.DIR, { syncAfterMs: 1_000_000 });
+      await journal.write([{ n: 0 }]);
+      await journal.write([{ n: 1 }]);
+      process.stdout.write("written " + journal.syncedTo().bytes + "\\n");
+      await journal.sync().catch((error) => process.stdout.write(error.name + "\\n"));
+      process.stdout.write("synced " + (journal.syncedTo().bytes > 0));
+      await journal.append([{ n: 2 }]).catch((error) => process.stdout.write(" " + error.name));`;
+    for (const [point, wanted, kept] of [
+      ["kill", "written 0\n", [0, 1]],
+      ["error:1-1", "written 0\nFailpointError\nsynced true", [0, 1, 2]],
+      ["error:2", "written 0\nsynced true FailpointError", [0, 1]],
+    ] as const) {
+      await using place = await temporaryFolder();
+      const env = { DIR: place.folder, HIVE_FAILPOINTS: `journal.before-fsync=${point}` };
+      assert.equal((await startSource(source, env).ended).stdout, wanted, point);
+      const journal = await openJournal(place.folder);
+      assert.deepEqual(numbers(await all(journal)), kept, point);
+      await journal.close();
+    }
+  });
 });

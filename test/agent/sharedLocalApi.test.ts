@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { connect } from "node:net";
@@ -53,12 +54,13 @@ function raw(socket: string, bytes: string): Promise<string> {
 }
 
 describe("local API", () => {
-  it("makes a 0660 socket and a 0600 token, and makes the token anew when others could read it", async () => {
+  it("makes a socket that every user can reach and a 0600 token, and makes the token anew when others could read it", async () => {
     await using place = await temporaryFolder();
     let first: string;
     {
       await using run = await started(place.folder);
-      assert.equal((await stat(run.socket)).mode & 0o777, 0o660);
+      assert.equal((await stat(run.socket)).mode & 0o777, 0o666);
+      assert.equal((await stat(path.dirname(run.socket))).mode & 0o777, 0o755);
       assert.equal((await stat(run.tokenFile)).mode & 0o777, 0o600);
       first = run.token;
     }
@@ -147,6 +149,50 @@ describe("local API", () => {
       headers: { authorization: `Bearer ${eva}` },
     });
     assert.deepEqual(await answer.json(), { role: "service", service: "eva" });
+  });
+
+  it("puts other service tokens in force while calls wait, and recognises the old ones no more", async () => {
+    await using place = await temporaryFolder();
+    const go = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
+    const waits: Route = {
+      ...{ method: "GET", path: "/waits", role: "service" },
+      async handle() {
+        asked.resolve();
+        await go.promise;
+        return { json: "told" };
+      },
+    };
+    await using run = await started(place.folder, { routes: [...routes, waits] });
+    const waiting = callLocalApi({ socket: run.socket, token: eva, path: "/waits" });
+    await asked.promise;
+    run.api.setServiceTokens({ muse: tokenSha256("m".repeat(43)) });
+    const who = async (token: string): Promise<number> =>
+      (await callLocalApi({ socket: run.socket, token, path: "/whoami" })).status;
+    assert.deepEqual([await who(eva), await who("m".repeat(43)), await who(run.token)], [401, 200, 200]);
+    go.resolve();
+    assert.equal((await waiting).status, 200);
+  });
+
+  it("leaves connections for the others, however many one service holds open", async () => {
+    await using place = await temporaryFolder();
+    await using run = await started(place.folder, { maxConnections: 8 });
+    const ask = `GET /whoami HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${eva}\r\n\r\n`;
+    const kept = await Promise.all(
+      [1, 2].map(async () => {
+        const stream = connect(run.socket);
+        stream.write(ask);
+        await once(stream, "data");
+        return stream;
+      }),
+    );
+    assert.match(await raw(run.socket, ask), /^HTTP\/1\.1 429 /);
+    assert.equal((await callLocalApi({ socket: run.socket, token: run.token, path: "/whoami" })).status, 200);
+    for (const stream of kept) {
+      stream.end();
+      await once(stream.resume(), "close");
+    }
+    assert.equal((await callLocalApi({ socket: run.socket, token: eva, path: "/whoami" })).status, 200);
   });
 
   it("takes over the socket of an agent that was killed, and refuses that of one that runs", async () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { acquireInstanceLock } from "../../runtime-agent/src/shared/instanceLock.ts";
 import { startLocalApi } from "../../runtime-agent/src/shared/localApi/index.ts";
 import type { Ended } from "../support/agentChild.ts";
 import { start, temporaryFolder } from "../support/agentChild.ts";
@@ -77,6 +78,23 @@ describe("hive-agent", () => {
     assert.match(unsafe.stderr, /is 0666; allowed: writable by its owner alone\. chmod 0600/);
   });
 
+  it("says in one line that another keeper runs, on either side, and ends with 75", async () => {
+    await using place = await temporaryFolder();
+    const proxmox = { url: "https://127.0.0.1:8006", node: "pve", tokenFile: "/none", caFile: "/none" };
+    const host = `${config(place.folder).split("arbiter:\n")[0]?.replace("side: arbiter", "side: host")}host: ${JSON.stringify({ proxmox })}`;
+    const lock = await acquireInstanceLock(path.join(place.folder, "state"));
+    try {
+      for (const [side, text] of Object.entries({ arbiter: config(place.folder), host })) {
+        const file = await written(place.folder, text);
+        const { code, stdout, stderr } = await agent("keeper", "--side", side, "--config", file);
+        assert.deepEqual([code, stdout], [75, ""], stderr);
+        assert.match(stderr, /^[^\n]*another keeper runs \(pid \d+\)[^\n]*\n$/);
+      }
+    } finally {
+      await lock.release();
+    }
+  });
+
   it("prints the JSON schema of the configuration", async () => {
     const { code, stdout } = await agent("schema");
     const schema: unknown = JSON.parse(stdout);
@@ -97,8 +115,16 @@ describe("hive-agent", () => {
       ["ok", "ok", "ok", "warning", "failed", "skipped"],
     );
     for (const finding of report.findings) assert.ok(finding.state !== "failed" || finding.fix !== undefined);
-    await writeFile(token, "t".repeat(40), { mode: 0o600 });
-    assert.equal((await agent("doctor", "--config", file)).code, 0);
+    await writeFile(token, "t".repeat(40));
+    // What the arbiter takes: a token that its service's group can read too, and none that others can.
+    for (const [mode, code] of [
+      [0o600, 0],
+      [0o640, 0],
+      [0o644, 1],
+    ] as const) {
+      await chmod(token, mode);
+      assert.equal((await agent("doctor", "--config", file)).code, code, mode.toString(8));
+    }
   });
 
   it("shows the status of a running agent once or for ever, and says when there is none", async () => {

@@ -129,6 +129,8 @@ export class DaemonLife {
       constraint: () => machine.constraint(monotonicMs()),
       state: () => loop.state,
       exited: (service) => void this.#push({ kind: "exited", service }),
+      log,
+      repair: (service, work) => executor.repair(service, work),
     });
     const executor: Executor = new Executor({
       log,
@@ -136,10 +138,7 @@ export class DaemonLife {
       ladder: () => loop.config.ladder,
       rungs,
       leases,
-      setPower: async (mode) => {
-        const outcome = await setPowerMode(mode, gpu, power);
-        return outcome.ok ? undefined : outcome.reason;
-      },
+      setPower: (mode) => setPowerMode(mode, gpu, power),
       started: (service) => observer.started(service),
       done: (event) => {
         if (event.kind === "done" && !this.#dead) machine.ended(event.action);
@@ -182,7 +181,7 @@ export class DaemonLife {
     });
     const { state, rebooted } = memory.before;
     const outcome = recover(state, { monotonicMs: monotonicMs(), rebooted }, config);
-    await putRight(services, outcome.state, log);
+    observer.watch(await putRight(services, outcome.state, log));
     const api = await startLocalApi({ socket, tokenFile, routes, onError: (error) => this.#failed(error) });
     const token = (await readFile(tokenFile, "utf8")).trim();
     this.#clients = new Clients(socket, token, machine, () => new Promise((resolve) => (this.#arrived = resolve)));

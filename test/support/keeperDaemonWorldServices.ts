@@ -177,8 +177,10 @@ export class DaemonMachine {
   async #work(service: string, name: string, effect: () => void): Promise<void> {
     const [action] = this.#asked.get(service) ?? [];
     const own = action === undefined ? undefined : action.kind === "lower" ? action.rung : action.kind;
-    const urgent = this.#asked.get(service)?.some((each) => each.kind === "lower" && each.rung === "kill") === true;
-    const isOwn = name === own || (name === "kill" && urgent);
+    // The end of a service waits for nothing that was asked before it.
+    const isEnd = name === "kill" || (name === "term" && own === "start");
+    const asked = this.#asked.get(service)?.some((each) => each.kind === "lower" && each.rung === name) === true;
+    const isOwn = name === own || (isEnd && asked);
     if (isOwn && !(action !== undefined && name === "raise" && this.#begun.has(action.id))) {
       if (action !== undefined) this.#begun.add(action.id);
       const key = `${service} ${name}`;

@@ -23,7 +23,7 @@ export const modelConfig: ArbiterConfig = arbiterConfig({
   linked: true,
   services: [
     service("eva", 2, "interactive", { vramMiB: 16384, rungs: ["application", "checkpoint", "freeze", "term"] }),
-    service("eva2", 2, "interactive", {}),
+    service("eva2", 2, "interactive", { startable: true }),
     service("sentinel", 3, "scan", { everyMs: 120_000, leaseMs: 60_000 }),
     service("research", 3, "interactive", { forbiddenInMarket: true, rungs: ["stop"] }),
     service("muse", 4, "batch", { vramMiB: 12288, forbiddenInMarket: true }),
@@ -204,7 +204,7 @@ export class KeeperModel {
     if (action.kind === "start" && !ok) this.#stop(action.service);
     const hold = this.state.holds[action.service];
     const rests = this.#given.has(action.service) || (hold?.lease === null && !hold.wants);
-    if (action.kind === "raise" && ok && rests) this.running.delete(action.service);
+    if ((action.kind === "raise" || action.kind === "start") && ok && rests) this.running.delete(action.service);
     if (action.kind === "lower" && ok) {
       if (!later.some((each) => each.kind !== "lower")) this.running.delete(action.service);
       if (action.rung !== "freeze" && action.rung !== "stop") this.vramMiB.delete(action.service);

@@ -3,8 +3,16 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { neededPrivileges } from "../../cli/preflight/privileges.ts";
 import { projectRoot } from "../../cli/setup/paths.ts";
-import { hivePrivileges } from "../../components/shared/privileges.ts";
+import { hivePrivileges, keeperPrivileges } from "../../components/shared/privileges.ts";
 import { buildFixture } from "../../lab/proxmox/fixtures/index.ts";
+
+describe("privileges of the role Keeper", () => {
+  it("are the ones that the guide gives", () => {
+    const guide = readFileSync(join(projectRoot, "docs", "host-setup.md"), "utf8");
+    const given = /^pveum role add Keeper --privs "([^"]+)"$/m.exec(guide)?.[1];
+    assert.deepEqual(given?.split(" "), keeperPrivileges);
+  });
+});
 
 describe("privileges of the role Hive", () => {
   it("are the ones that the guide gives", () => {

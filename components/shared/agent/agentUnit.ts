@@ -3,8 +3,8 @@
  * directive that cannot be set has its reason below.
  *
  * Exposure by `systemd-analyze security --offline` (systemd 252; test/unit/agentUnit.test.ts holds it there): host side
- * 1.9, with pinning 2.1, with a real-time class 2.2, with a serial watchdog 0.2 more; arbiter 2.4, with the checkpoint
- * rung 2.7. What keeps a side above 2.0 is said at {@link capabilities}, {@link devices} and {@link renderAgentUnit}.
+ * 1.9, with pinning 2.1, with a real-time class 2.2, with a serial watchdog 0.2 more; arbiter 2.6, with the checkpoint
+ * rung 2.9. What keeps a side above 2.0 is said at {@link capabilities}, {@link devices} and {@link renderAgentUnit}.
  */
 
 /** Folders and files of an installed agent. */
@@ -67,6 +67,8 @@ export function capabilities(unit: AgentUnit): readonly string[] {
     "CAP_KILL",
     // Power limits and clocks: the NVIDIA driver asks `capable(CAP_SYS_ADMIN)` (open-gpu-kernel-modules, NV_IS_SUSER).
     "CAP_SYS_ADMIN",
+    // Threads that are to freeze are put ahead of the load for that: -19, and back (keeper/processes/cgroup/hurry.ts).
+    "CAP_SYS_NICE",
     // The checkpoint reaches into the memory of a process of another user.
     ...(unit.checkpoint ? ["CAP_SYS_PTRACE"] : []),
   ];
@@ -87,13 +89,17 @@ function serialClasses(device: string): readonly string[] {
   return device.startsWith("/dev/serial/") ? ["char-ttyUSB", "char-ttyACM"] : [device];
 }
 
-/** System calls: those of a usual service, without what changes the machine, and the calls that pinning is made of. */
+/**
+ * System calls: those of a usual service, without what changes the machine; the one that hurries a freeze, which no
+ * real-time class comes with; and the calls that pinning is made of.
+ */
 function systemCalls(unit: AgentUnit): readonly string[] {
   const refused = "@clock @cpu-emulation @debug @module @mount @obsolete @privileged @raw-io @reboot @resources @swap";
   const pins = "sched_setaffinity sched_setattr sched_setparam sched_setscheduler";
   return [
     "SystemCallFilter=@system-service",
     `SystemCallFilter=~${refused}`,
+    ...(unit.side === "arbiter" ? ["SystemCallFilter=setpriority"] : []),
     ...(unit.side === "host" && unit.pinning ? [`SystemCallFilter=${pins}`] : []),
   ];
 }
@@ -128,6 +134,8 @@ StartLimitBurst=60
 Type=notify
 NotifyAccess=main
 ExecStart=${agentPaths.root}/current/bin/hive-agent ${role} --side ${side} --config ${agentConfigFile(role)}
+# Reads the configuration anew; a wrong one is refused in the log, and the running one stays.
+ExecReload=/bin/kill -HUP $MAINPID
 # Fed only after a completed decision loop. A hung loop has nothing to tidy up: it starts again and recovers.
 WatchdogSec=${String(watchdogSec)}
 WatchdogSignal=SIGKILL
@@ -138,7 +146,7 @@ TimeoutStartSec=30
 TimeoutStopSec=10
 StateDirectory=hive-agent/${role}
 StateDirectoryMode=0700
-# Services of other users reach the socket; its own mode decides who may speak, and the token file is 0600.
+# Services of other users reach the socket: what they may do there is decided by their tokens. The token file is 0600.
 RuntimeDirectory=hive-agent/${role}
 RuntimeDirectoryMode=0755
 RuntimeDirectoryPreserve=restart

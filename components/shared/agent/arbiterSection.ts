@@ -55,8 +55,11 @@ const service = strict({
   leaseSec: whole(1, 86_400, "Write seconds.").default(30),
   /** Whether an open market forbids it. @default true for batch, else false */
   forbiddenInMarket: yesOrNo.optional(),
-  /** Rungs it is moved down by, in order; `kill` is always the last resort. @default by what is known of the service */
-  rungs: list(oneOf(rungNames, "Write rungs, gentlest first."), rungNames.length, "rungs").optional(),
+  /**
+   * Rungs it may be moved down by; the order is the Keeper's own and depends on what the move is for. `kill` is always
+   * the last resort. @default by what is known of the service
+   */
+  rungs: list(oneOf(rungNames, "Write rungs of the ladder."), rungNames.length, "rungs").optional(),
   /** Where its processes are: exactly one of the four. A cgroup is a path below the cgroup v2 mount. */
   cgroup: text(
     /^\/(?!.*(?:^|\/)\.\.(?:\/|$))[^\0\n]+$/,
@@ -70,7 +73,10 @@ const service = strict({
   ).optional(),
   container: container.optional(),
   pidFile: absolutePath.optional(),
-  /** Starts it when it is granted the GPU and does not run: a program and its arguments, no shell. */
+  /**
+   * Starts it when it is to have the GPU and does not run: a program and its arguments, no shell. A request for an
+   * interactive one is granted when its processes are there, and refused when they do not come.
+   */
   start: list(argvWord, 64, "words")
     .min(1, { error: says("at least the program", "Write the program.") })
     .optional(),

@@ -79,7 +79,9 @@ for (size_t i = 6; i < gap; i++) {
   shown = shown * 10 + (line[i] - '0');
 }
 if (shown <= id(counter)) return;
-const std::string key = "\${watchdog_key}";
+// The Keeper signs with the digits in lower case, however they are written.
+std::string key = "\${watchdog_key}";
+for (char &digit : key) if (digit >= 'A' && digit <= 'F') digit += 'a' - 'A';
 uint8_t mac[32];
 mbedtls_md_hmac(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), (const uint8_t *) key.data(), key.size(),
                 (const uint8_t *) line.data(), gap, mac);

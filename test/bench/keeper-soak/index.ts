@@ -24,9 +24,16 @@ export const limits: Readonly<Record<string, Limit>> = {
 /** Flags of Node for the daemon, as the release starts it (`runtime-agent/build/tarball.ts`). */
 const daemonFlags: readonly string[] = ["--max-semi-space-size=1", "--max-old-space-size=48"];
 
-/** How much faster the simulated day runs: 86,400 turns of the loop in some minutes. */
-const compression = 400;
+/** Environment that the release starts it with (the same file). */
+const daemonEnvironment: NodeJS.ProcessEnv = { MALLOC_ARENA_MAX: "1" };
+
+/**
+ * How much faster the simulated day runs. It may be faster than the loop can turn: a day is over when its time has passed
+ * and the loop has turned as often as it does in a day.
+ */
+const compression = 1000;
 const dayMs = 86_400_000;
+const dayLoops = dayMs / 1000;
 /** The start of the agent is not part of a soak: what it compiles and reads once, ms of rest before measuring. */
 const settleMs = 15_000;
 
@@ -77,7 +84,10 @@ async function withDaemon<T>(
       { name: "muse", rank: 4, kind: "batch", vram: "8 GB", cgroup: "/hive-soak/muse", rungs },
     ];
     await site.configure({ services, gpu: { library } }, { log: { level: "warning" } });
-    return await work(await site.start({ env, flags: daemonFlags, node: memory.node }), memory);
+    return await work(
+      await site.start({ env: { ...daemonEnvironment, ...env }, flags: daemonFlags, node: memory.node }),
+      memory,
+    );
   } finally {
     forget();
     await site.close();
@@ -112,7 +122,8 @@ function simulatedDay(program: AgentProgram, library: string, say: (line: string
     const sizes: { readonly share: number; readonly mib: number }[] = [];
     for (let share = 0; share < 1;) {
       await sleep(1_000);
-      share = (Date.parse((await daemon.status()).now) - startMs) / dayMs;
+      const { now, loops } = await daemon.status();
+      share = Math.min((Date.parse(now) - startMs) / dayMs, loops / dayLoops);
       sizes.push({ share, mib: memory.anonymousMiB() });
     }
     const between = (from: number, to: number): number =>

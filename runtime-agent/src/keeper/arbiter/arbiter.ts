@@ -59,8 +59,7 @@ export class Arbiter {
     made: Made,
   ) {
     this.#made = made;
-    const { clock, log, config } = options;
-    this.#options = options;
+    const { clock, log, config } = (this.#options = options);
     this.#memory = memory;
     this.#gpu = gpu;
     this.#services = services;
@@ -72,15 +71,17 @@ export class Arbiter {
       log,
       promisedUntilMs: () => memory.shell.promisedUntilMs,
       promise: (untilMs) => memory.promise(untilMs),
-      wake: () => this.wake(),
+      wake: this.wake,
     });
     this.#observer = new Observer({
       clock,
+      log,
       services: () => this.#services,
       reading: () => this.#reading(),
       constraint: () => this.#handoff.constraint(),
       state: () => this.#loop.state,
       exited: (service) => void this.#loop.push({ kind: "exited", service }),
+      repair: (service, work) => this.#executor.repair(service, work),
     });
     this.#executor = new Executor({
       log,
@@ -88,10 +89,7 @@ export class Arbiter {
       ladder: () => this.#loop.config.ladder,
       rungs: this.#rungs,
       leases: this.#leases,
-      setPower: async (mode) => {
-        const outcome = await setPowerMode(mode, this.#gpu.device, this.#section.power);
-        return outcome.ok ? undefined : outcome.reason;
-      },
+      setPower: (mode) => setPowerMode(mode, this.#gpu.device, this.#section.power),
       started: (service) => this.#observer.started(service),
       done: (event) => void this.#loop.push(event),
     });
@@ -153,20 +151,18 @@ export class Arbiter {
     this.#listeners.push(listener);
   }
 
-  wake(): void {
-    this.#loop.wake();
-  }
+  readonly wake = (): void => this.#loop.wake();
+  readonly stop = (): void => this.#loop.stop();
 
-  stop(): void {
-    this.#loop.stop();
-  }
   /** From the record and the kernel's word to a state that is right; before the first turn. */
   async recover(): Promise<void> {
     const { state, rebooted } = this.#memory.before;
     const monotonicMs = this.#options.clock.monotonicMs();
     const outcome = recover(state, { monotonicMs, rebooted }, this.#loop.config);
     await failpoint("recover.before-kernel");
-    await putRight(this.#services, outcome.state, this.#options.log);
+    const unasked = await putRight(this.#services, outcome.state, this.#options.log);
+    this.#observer.watch(unasked);
+    this.#services.forget(outcome.actions, unasked);
     await failpoint("recover.before-adopt");
     await this.#loop.adopt(outcome, this.#loop.config);
     // What it had started itself and is gone is found out at once.
@@ -195,7 +191,9 @@ export class Arbiter {
     this.#made.services = this.#services;
     const core = coreConfig(config, config.arbiter);
     const monotonicMs = this.#options.clock.monotonicMs();
-    await this.#loop.adopt(recover(this.#loop.state, { monotonicMs, rebooted: false }, core), core);
+    const outcome = recover(this.#loop.state, { monotonicMs, rebooted: false }, core);
+    this.#services.forget(outcome.actions);
+    await this.#loop.adopt(outcome, core);
     for (const { lease, service } of waiting) void this.#loop.push({ kind: "request", id: lease, service });
   }
 
@@ -222,13 +220,14 @@ export class Arbiter {
     return this.#views.routePorts();
   }
 
-  /** A sample was taken. When the card came or went, nobody waits for the next second to be told. */
+  /** A sample was taken. When the card came or went, or is too hot, nobody waits for the next second to be told. */
   sampled(): void {
     this.#quietly(
       this.#observer.findOwners().then(() => {
-        const { kind } = this.#reading();
-        if (kind !== this.#gpuKind) this.#loop.wake();
-        this.#gpuKind = kind;
+        const reading = this.#reading();
+        const celsius = reading.kind === "known" ? (reading.temperatureC ?? 0) : 0;
+        if (reading.kind !== this.#gpuKind || celsius > this.#section.thermal.limitC) this.#loop.wake();
+        this.#gpuKind = reading.kind;
       }),
     );
   }
@@ -240,9 +239,7 @@ export class Arbiter {
   #completed(): void {
     this.#views.turned();
     this.#options.onTurn();
-    const reading = this.#reading();
-    const celsius = reading.kind === "known" ? reading.temperatureC : undefined;
-    this.#quietly(this.#handoff.after(this.#loop.state, reading.kind, celsius));
+    this.#quietly(this.#handoff.after(this.#loop.state, this.#reading(), this.#observer.ownersKnown));
     this.#quietly(this.#observer.look());
   }
 

@@ -21,7 +21,8 @@ export function arbiterMetrics(
       registers,
       collect() {
         const value = read(status());
-        if (value === null) this.reset();
+        // Without a value there is no sample: 0 °C would be a lie, and reset() writes 0.
+        if (value === null) this.remove();
         else this.set(value);
       },
     });
@@ -32,7 +33,9 @@ export function arbiterMetrics(
   gauge("gpu_temperature_celsius", "Temperature of the card", ({ gpu }) => gpu.temperatureC);
   gauge("gpu_power_watts", "Power that the card draws", ({ gpu }) => gpu.powerWatts);
   gauge("gpu_power_limit_watts", "Power limit in force", ({ gpu }) => gpu.powerLimitWatts);
-  gauge("gpu_vram_used_bytes", "VRAM that is not free", ({ gpu }) => (gpu.vramUsedMiB ?? 0) * 1024 * 1024);
+  gauge("gpu_vram_used_bytes", "VRAM that is not free", ({ gpu }) =>
+    gpu.vramUsedMiB === null ? null : gpu.vramUsedMiB * 1024 * 1024,
+  );
   gauge("queue_length", "Requests that wait", ({ queue }) => queue.length);
   gauge("fencing_token", "The last fencing token given out", ({ token }) => token);
   gauge("market_open", "Whether the market counts as open", ({ marketOpen }) => Number(marketOpen));

@@ -9,13 +9,14 @@ export function coreConfig(config: KeeperConfig, section: ArbiterSection): Arbit
   const { muse, thermal, power, scan, link } = section;
   const usual = arbiterConfig({ services: [] });
   return arbiterConfig({
-    services: section.services.map(({ name, rank, kind, vramMiB, forbiddenInMarket, rungs, leaseMs }) => ({
+    services: section.services.map(({ name, rank, kind, vramMiB, forbiddenInMarket, rungs, leaseMs, start }) => ({
       name,
       rank,
       kind,
       vramMiB,
       forbiddenInMarket,
       rungs,
+      startable: kind === "interactive" && start !== undefined,
       leaseMs: kind === "scan" ? scan.maxSec * 1000 : leaseMs,
       everyMs: kind === "scan" ? scan.everySec * 1000 : undefined,
     })),

@@ -1,6 +1,7 @@
 /** The arbiter's part of moving the card to another VM, and its end of the link to the host side. */
 import type { Clock } from "../../shared/clock.ts";
 import type { Log } from "../../shared/log.ts";
+import type { GpuReading } from "../gpu/types.ts";
 import type { ArbiterLink, HandoffRequest } from "../link/arbiterLink.ts";
 import { listenForHost } from "../link/arbiterLink.ts";
 import { readPskFile } from "../link/psk.ts";
@@ -61,12 +62,13 @@ export class Handoff {
     };
   }
 
-  /** After a turn: tells the host side how it stands, and answers when the card is free. */
-  async after(
-    state: ArbiterState,
-    gpuKind: "absent" | "unknown" | "known",
-    temperatureC: number | undefined,
-  ): Promise<void> {
+  /**
+   * After a turn: tells the host side how it stands, and answers when the card is free. `ownersKnown`: whether every
+   * process on the card is known to be a service's or a stranger's.
+   */
+  async after(state: ArbiterState, reading: GpuReading, ownersKnown: boolean): Promise<void> {
+    const gpuKind = reading.kind;
+    const temperatureC = reading.kind === "known" ? reading.temperatureC : undefined;
     const link = this.#link;
     if (link === undefined) return;
     const holder = Object.entries(state.holds).find(([, hold]) => hold.phase !== "lowered")?.[0];
@@ -88,6 +90,8 @@ export class Handoff {
       link.refuse(request.id, `processes of no service hold the card: ${state.unknownPids.slice(0, 8).join(", ")}`);
       return;
     }
+    // Whose a process is that is on the card is not known yet: neither refused nor released.
+    if (!ownersKnown) return;
     const restored = gpuKind !== "known" || (state.power.mode === "restore" && state.power.action === null);
     if (Object.keys(state.holds).length > 0 || !restored) return;
     this.#promising = true;

@@ -2,7 +2,8 @@
 import type { Log } from "../../shared/log.ts";
 import { textOf } from "../processes/errors.ts";
 import { lowerService } from "../processes/service/rungs.ts";
-import type { ArbiterState } from "./core/state.ts";
+import type { ServiceState } from "../processes/service/serviceProcess.ts";
+import type { ArbiterState, Hold } from "./core/state.ts";
 import type { RungPorts } from "./rungs.ts";
 import { letRun, undo } from "./rungs.ts";
 import type { Services } from "./services.ts";
@@ -12,32 +13,45 @@ import { within } from "./within.ts";
 const eachMs = 4_000;
 
 /**
- * Compares every service with the record and puts it right: what is frozen or stopped and should not be runs again, and
- * what should rest and runs is held again (a process set free while the agent was away).
+ * What the kernel's word has against the record: `held`, though nothing says that it should rest, or the rung by which
+ * it should rest while it runs. What is on its way up or down is the core's to ask for.
  */
-export async function putRight(services: Services, state: ArbiterState, log: Log): Promise<void> {
-  await Promise.all(services.names.map((name) => putOneRight(name, services, state, log)));
+export function wrongOf(hold: Readonly<Hold> | undefined, seen: ServiceState): "held" | "freeze" | "stop" | undefined {
+  const held = seen === "frozen" || seen === "stopped" || seen === "partly";
+  const mayBeHeld = hold !== undefined && ["lowered", "lowering", "raising"].includes(hold.phase);
+  if (held && !mayBeHeld) return "held";
+  if (hold?.phase !== "lowered" || seen !== "running") return undefined;
+  const rung = hold.undo.findLast((each) => each === "freeze" || each === "stop");
+  return rung === "freeze" || rung === "stop" ? rung : undefined;
 }
 
-async function putOneRight(name: string, services: Services, state: ArbiterState, log: Log): Promise<void> {
+/**
+ * Compares every service with the record and puts it right: what is frozen or stopped and should not be runs again, and
+ * what should rest and runs is held again (a process set free while the agent was away). Gives the names of those that
+ * could not be compared: their engine is down, say.
+ */
+export async function putRight(services: Services, state: ArbiterState, log: Log): Promise<readonly string[]> {
+  const all = await Promise.all(services.names.map((name) => putOneRight(name, services, state, log)));
+  return services.names.filter((_name, index) => all[index] === false);
+}
+
+async function putOneRight(name: string, services: Services, state: ArbiterState, log: Log): Promise<boolean> {
   const hold = Object.hasOwn(state.holds, name) ? state.holds[name] : undefined;
   try {
     const handles = services.handles(name);
     const seen = await within(handles.process.state(), eachMs, "no answer");
-    const held = seen === "frozen" || seen === "stopped" || seen === "partly";
-    // What is on its way up or down is asked for again by the core.
-    const mayBeHeld = hold !== undefined && ["lowered", "lowering", "raising"].includes(hold.phase);
-    if (held && !mayBeHeld) {
+    const wrong = wrongOf(hold, seen);
+    if (wrong === "held") {
       await letRun(handles, eachMs);
       log.notice("set free at start: nothing says that it should rest", { service: name, was: seen });
+    } else if (wrong !== undefined) {
+      await lowerService(handles, wrong, eachMs);
+      log.notice("held again at start: it was set free meanwhile", { service: name, rung: wrong });
     }
-    const rung = hold?.undo.findLast((each) => each === "freeze" || each === "stop");
-    if (hold?.phase === "lowered" && seen === "running" && (rung === "freeze" || rung === "stop")) {
-      await lowerService(handles, rung, eachMs);
-      log.notice("held again at start: it was set free meanwhile", { service: name, rung });
-    }
+    return true;
   } catch (error) {
     log.warning("cannot be compared with the record", { service: name, fault: textOf(error) });
+    return false;
   }
 }
 

@@ -1,4 +1,11 @@
-/** The arbiter's journal and what is remembered from it: decisions by number, and the shell's own notes. */
+/**
+ * The arbiter's journal and what is remembered from it: decisions by number, and the shell's own notes.
+ *
+ * A turn counts when it is written (it survives SIGKILL); the disk follows soon. What a power cut takes back are leases
+ * of processes that it ended as well. Fencing tokens must not come back, for they are known outside the machine: no token
+ * is given out above a bound that is on the disk. The bound is raised by a block at a time, ahead of need, and a start
+ * that cannot be sure of the journal's end begins above it (`record.ts`).
+ */
 import path from "node:path";
 import type { Journal } from "../../shared/journal/index.ts";
 import { openJournal } from "../../shared/journal/index.ts";
@@ -6,8 +13,8 @@ import type { Log } from "../../shared/log.ts";
 import type { ProcessId } from "../processes/pids/stat.ts";
 import type { ArbiterState } from "./core/state.ts";
 import type { Outcome } from "./core/types.ts";
-import type { Place, ShellState, TurnRecord } from "./record.ts";
-import { decisionsKept, replay } from "./record.ts";
+import type { Place, ShellState, Turn, TurnRecord } from "./record.ts";
+import { decisionsKept, replay, tokenBlock } from "./record.ts";
 import type { NumberedDecision } from "./statusDocument.ts";
 
 /** Segments small enough that a start reads a few MiB at most, and decisions of weeks are kept. */
@@ -21,6 +28,8 @@ export interface MemoryPorts {
   /** Places of these services, to be remembered. */
   readonly placesOf: (names: readonly string[]) => Record<string, Place>;
   readonly onDecision: (decision: NumberedDecision) => void;
+  /** Longest that a written turn waits for its fsync, ms. @default the journal's */
+  readonly syncAfterMs?: number;
 }
 
 export class Memory {
@@ -30,12 +39,19 @@ export class Memory {
   #shell: ShellState;
   #decisions: NumberedDecision[];
   #number: number;
+  /** Bound of the tokens as it is written, and as it is on the disk. */
+  #tokensUpTo = 0;
+  #tokensSafe = 0;
+  #reserving = false;
+  /** One writer at a time: a record that is made while another is written would hold the state before it. */
+  #last: Promise<void> = Promise.resolve();
   /** State at the last start, as the journal tells it. */
   readonly before: { readonly state: ArbiterState; readonly rebooted: boolean; readonly shell: ShellState };
 
   private constructor(ports: MemoryPorts, read: Awaited<ReturnType<typeof replay>>) {
     this.#ports = ports;
     this.#state = read.state;
+    this.#tokensUpTo = read.state.token;
     const rebooted = read.boot !== ports.boot;
     // After a reboot no process of then is left, and monotonic times mean nothing; a promise ends with its machine.
     this.#shell = rebooted ? { ...read.shell, checkpointed: {}, promisedUntilMs: null } : read.shell;
@@ -49,9 +65,10 @@ export class Memory {
     const journal = await openJournal(path.join(stateFolder, "journal"), {
       maxBytes: segmentBytes,
       keep: segmentsKept,
+      ...(ports.syncAfterMs === undefined ? {} : { syncAfterMs: ports.syncAfterMs }),
       snapshot: () => (made.memory === undefined ? [] : [made.memory.#entry(made.memory.#state, [], [])]),
     });
-    const read = await replay(journal);
+    const read = await replay(journal, ports.boot);
     if (journal.opened.tornBytes > 0) {
       ports.log.notice("the journal's last line was not finished", { bytes: journal.opened.tornBytes });
     }
@@ -70,53 +87,108 @@ export class Memory {
     return this.#decisions;
   }
 
-  /** Writes turns in one go; when it ends they are on the disk. Rejects when they are not, and then remembers nothing. */
-  async record(turns: readonly Outcome[]): Promise<void> {
-    const time = new Date(this.#ports.wallMs()).toISOString();
-    let number = this.#number;
-    const entries = turns.map(({ state, actions, decisions }) =>
-      this.#entry(
-        state,
-        actions,
-        decisions.map((decision) => ({ number: (number += 1), time, ...decision })),
-      ),
-    );
-    await this.#append(entries);
-    const fresh = entries.flatMap(({ decisions }) => decisions);
-    this.#number = number;
-    this.#state = turns.at(-1)?.state ?? this.#state;
-    this.#decisions.push(...fresh);
-    if (this.#decisions.length > 2 * decisionsKept) this.#decisions = this.#decisions.slice(-decisionsKept);
-    for (const decision of fresh) this.#ports.onDecision(decision);
+  /** Up to where the open segment of the journal is on the disk. */
+  get syncedTo(): ReturnType<Journal["syncedTo"]> {
+    return this.#open.syncedTo();
+  }
+
+  /** Writes turns in one go; when it ends they survive the agent's death. Rejects when not, and then remembers nothing. */
+  record(turns: readonly (Outcome & Partial<Turn>)[]): Promise<void> {
+    return this.#alone(async () => {
+      const token = turns.at(-1)?.state.token ?? 0;
+      if (token > this.#tokensSafe) await this.#reserve(token);
+      let number = this.#number;
+      const entries = turns.map(({ state, actions, decisions, wallMs = this.#ports.wallMs() }) => {
+        const time = new Date(wallMs).toISOString();
+        const numbered = decisions.map((decision) => ({ number: (number += 1), time, ...decision }));
+        return this.#entry(state, actions, numbered);
+      });
+      await this.#open.write(entries);
+      const fresh = entries.flatMap(({ decisions }) => decisions);
+      this.#number = number;
+      this.#state = turns.at(-1)?.state ?? this.#state;
+      this.#decisions.push(...fresh);
+      if (this.#decisions.length > 2 * decisionsKept) this.#decisions = this.#decisions.slice(-decisionsKept);
+      for (const decision of fresh) this.#ports.onDecision(decision);
+      if (token > this.#tokensSafe - tokenBlock / 2) this.#reserveAhead();
+    });
   }
 
   /** Whose VRAM the driver is about to move; an empty list forgets. */
   async noteCheckpoint(service: string, processes: readonly ProcessId[]): Promise<void> {
-    const { [service]: before, ...others } = this.#shell.checkpointed;
-    if (before === undefined && processes.length === 0) return;
-    await this.#note({ checkpointed: processes.length === 0 ? others : { ...others, [service]: [...processes] } });
+    await this.#note(({ checkpointed }) => {
+      const { [service]: before, ...others } = checkpointed;
+      if (processes.length > 0) return { checkpointed: { ...others, [service]: [...processes] } };
+      return before === undefined ? undefined : { checkpointed: others };
+    });
   }
 
+  /** Ends when it is on the disk, for others act on it. */
   async promise(untilMs: number): Promise<void> {
-    await this.#note({ promisedUntilMs: untilMs });
+    await this.#note(() => ({ promisedUntilMs: untilMs }), true);
   }
 
   async close(): Promise<void> {
     await this.#journal?.close();
   }
 
-  async #note(change: Partial<ShellState>): Promise<void> {
-    this.#shell = { ...this.#shell, ...change };
-    await this.#append([this.#entry(this.#state, [], [])]);
-  }
-
-  #entry(state: ArbiterState, actions: TurnRecord["actions"], decisions: readonly NumberedDecision[]): TurnRecord {
-    const places = this.#ports.placesOf(Object.keys(state.holds));
-    return { boot: this.#ports.boot, state, shell: { ...this.#shell, places }, actions, decisions };
-  }
-
-  async #append(entries: readonly TurnRecord[]): Promise<void> {
+  get #open(): Journal {
     if (this.#journal === undefined) throw new Error("the journal is not open");
-    await this.#journal.append(entries);
+    return this.#journal;
+  }
+
+  #alone(work: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  /** Remembers a change when it is written, and not when it cannot be. */
+  #note(change: (shell: ShellState) => Partial<ShellState> | undefined, onDisk = false): Promise<void> {
+    return this.#alone(async () => {
+      const changed = change(this.#shell);
+      if (changed === undefined) return;
+      const shell = { ...this.#shell, ...changed };
+      await this.#open.write([this.#entry(this.#state, [], [], shell)]);
+      if (onDisk) await this.#open.sync();
+      this.#shell = shell;
+    });
+  }
+
+  /** Raises the bound of the tokens to a block above this one, on the disk. */
+  async #reserve(token: number): Promise<void> {
+    const upTo = Math.max(this.#tokensUpTo, token + tokenBlock);
+    this.#tokensUpTo = upTo;
+    await this.#open.write([this.#entry(this.#state, [], [])]);
+    await this.#open.sync();
+    this.#tokensSafe = Math.max(this.#tokensSafe, upTo);
+  }
+
+  /** Raises the bound beside what is going on: the disk is waited for, other records are not held up. */
+  #reserveAhead(): void {
+    if (this.#reserving) return;
+    this.#reserving = true;
+    let upTo = 0;
+    const written = this.#alone(async () => {
+      upTo = Math.max(this.#tokensUpTo, this.#state.token + tokenBlock);
+      this.#tokensUpTo = upTo;
+      await this.#open.write([this.#entry(this.#state, [], [])]);
+    });
+    written
+      .then(() => this.#open.sync())
+      .then(() => (this.#tokensSafe = Math.max(this.#tokensSafe, upTo)))
+      // A journal that cannot be written tells the next turn so.
+      .catch(() => undefined)
+      .finally(() => (this.#reserving = false));
+  }
+
+  #entry(
+    state: ArbiterState,
+    actions: TurnRecord["actions"],
+    decisions: readonly NumberedDecision[],
+    noted = this.#shell,
+  ): TurnRecord {
+    const shell = { ...noted, places: this.#ports.placesOf(Object.keys(state.holds)) };
+    return { boot: this.#ports.boot, tokensUpTo: this.#tokensUpTo, state, shell, actions, decisions };
   }
 }

@@ -6,16 +6,15 @@ import { toCoreGpu } from "../gpu/types.ts";
 import { readStat } from "../processes/pids/stat.ts";
 import type { ServiceState } from "../processes/service/serviceProcess.ts";
 import { OwnLoad } from "./ownLoad.ts";
-import type { ArbiterState } from "./core/state.ts";
 import type { Constraint, Event, Gpu, Observation } from "./core/types.ts";
+import { Repairs } from "./repairs.ts";
+import type { RepairPorts } from "./repairs.ts";
 import type { Services } from "./services.ts";
 
-export interface ObserverPorts {
+export interface ObserverPorts extends RepairPorts {
   readonly clock: Clock;
-  readonly services: () => Services;
   readonly reading: () => GpuReading;
   readonly constraint: () => Constraint | undefined;
-  readonly state: () => ArbiterState;
   /** Told of services whose processes are gone. */
   readonly exited: (service: string) => void;
 }
@@ -23,13 +22,26 @@ export interface ObserverPorts {
 /** Time between two looks at services that have to be asked through a program or an engine, ms. */
 const dearLookMs = 10_000;
 const cheapLookMs = 1_000;
+/** Time until services are asked again after one of them could not say which processes are its own, ms. */
+const askAgainMs = 3_000;
 const countingOn = /^the last sample is \d+ ms old: |; next try in \d+ ms$/g;
 
-/** `load1` of /proc/loadavg; undefined where there is none. */
+/** The kernel counts the load anew this often, ms (LOAD_FREQ of kernel/sched/loadavg.c). */
+const loadPeriodMs = 5_000;
+let load: { readonly value: number | undefined; readonly atMs: number } | undefined;
+
+/** `load1` of /proc/loadavg, read as often as it changes; undefined where there is none. */
 export function loadAverage(): number | undefined {
+  const now = performance.now();
+  if (load === undefined || now - load.atMs >= loadPeriodMs) load = { value: readLoad(), atMs: now };
+  return load.value;
+}
+
+function readLoad(): number | undefined {
   try {
-    const load = Number.parseFloat(readFileSync("/proc/loadavg", "latin1"));
-    return Number.isFinite(load) ? load : undefined;
+    // As UTF-8 a file of /proc costs Node no buffer of 64 KiB.
+    const first = Number.parseFloat(readFileSync("/proc/loadavg", "utf8"));
+    return Number.isFinite(first) ? first : undefined;
   } catch {
     return undefined;
   }
@@ -43,13 +55,20 @@ export class Observer {
   readonly #lookedMs = new Map<string, number>();
   /** Holds (by service) whose processes were seen alive: only they can be found gone. */
   readonly #alive = new Map<string, number>();
-  readonly #owners = new Map<number, string | undefined>();
-  #strangersMs = Number.NEGATIVE_INFINITY;
+  /** Whose a process on the card is; without `service`, a stranger's. A number alone may be another's by now. */
+  readonly #owners = new Map<number, { readonly startTicks: number; readonly service: string | undefined }>();
+  /** Services without a hold that could not be asked at the start: looked at until they can. */
+  readonly #unasked = new Set<string>();
+  /** When the services were last asked for their processes, monotonic ms, and whether each could say. */
+  #askedMs = Number.NEGATIVE_INFINITY;
+  #allAnswered = true;
   readonly #ownLoad = new OwnLoad();
+  readonly #repairs: Repairs;
   #looking = false;
 
   constructor(ports: ObserverPorts) {
     this.#ports = ports;
+    this.#repairs = new Repairs(ports);
   }
 
   kernelOf(service: string): ServiceState | "unknown" {
@@ -76,6 +95,17 @@ export class Observer {
     if (hold !== undefined) this.#alive.set(service, hold.seq);
   }
 
+  /** Services that could not be compared with the record are looked at too, until one look says how they are. */
+  watch(services: readonly string[]): void {
+    for (const name of services) this.#unasked.add(name);
+  }
+
+  /** Whether every process on the card is known to be a service's or a stranger's. */
+  get ownersKnown(): boolean {
+    const reading = this.#ports.reading();
+    return reading.kind !== "known" || reading.processes.every(({ pid }) => this.#owners.has(pid));
+  }
+
   /** Looks at the services that stand somewhere. Begun after a turn, so that none waits for it; one look at a time. */
   async look(): Promise<void> {
     if (this.#looking) return;
@@ -84,7 +114,7 @@ export class Observer {
       const { services, state, clock } = this.#ports;
       const now = clock.monotonicMs();
       const all = services();
-      const held = Object.keys(state().holds);
+      const held = [...new Set([...Object.keys(state().holds), ...this.#unasked])];
       for (const name of this.#kernel.keys()) if (!held.includes(name)) this.#forget(name);
       for (const name of held) {
         const every = all.isCheap(name) ? cheapLookMs : dearLookMs;
@@ -107,12 +137,15 @@ export class Observer {
   async #lookAt(name: string, services: Services): Promise<void> {
     const look = await services.look(name);
     const hold = this.#ports.state().holds[name];
-    if (hold === undefined) return;
+    if (hold === undefined && !this.#unasked.has(name)) return;
     if ("fault" in look) {
       this.#kernel.set(name, "unknown");
       return;
     }
     this.#kernel.set(name, look.state);
+    this.#repairs.looked(name, look.state);
+    if (look.state === "running" || look.state === "absent") this.#unasked.delete(name);
+    if (hold === undefined) return;
     const idle = hold.phase === "running" || hold.phase === "lowered";
     if (look.state !== "absent") {
       this.#alive.set(name, hold.seq);
@@ -135,31 +168,51 @@ export class Observer {
       ...gpu,
       // One that nobody has looked up yet is no stranger yet; its VRAM counts in the card's total in any case.
       processes: gpu.processes.flatMap((each) => {
-        if (!this.#owners.has(each.pid)) return [];
-        const service = this.#owners.get(each.pid);
+        const owner = this.#owners.get(each.pid);
+        if (owner === undefined) return [];
+        const { service } = owner;
         return service === undefined ? [each] : [{ ...each, service }];
       }),
     };
   }
 
-  /** Finds out whose the processes on the card are. Asked again only for new ones, and for strangers now and then. */
+  /**
+   * Finds out whose the processes on the card are. Asked again only for new ones, and for strangers now and then. Nobody
+   * is called a stranger while a service cannot be asked: the process may be its.
+   */
   async findOwners(): Promise<void> {
     const reading = this.#ports.reading();
     if (reading.kind !== "known") return;
     const services = this.#ports.services();
     const now = this.#ports.clock.monotonicMs();
+    const living = new Map(
+      reading.processes.flatMap(({ pid }) => {
+        const stat = readStat(pid);
+        return stat === undefined ? [] : [[pid, stat.startTicks] as const];
+      }),
+    );
     const pids = reading.processes.map(({ pid }) => pid);
-    for (const pid of this.#owners.keys()) {
-      if (!pids.includes(pid) || readStat(pid) === undefined) this.#owners.delete(pid);
+    const pidsNow = new Set(pids);
+    for (const [pid, { startTicks }] of this.#owners) {
+      if (!pidsNow.has(pid) || (living.get(pid) ?? 0) !== startTicks) this.#owners.delete(pid);
     }
     const fresh = pids.some((pid) => !this.#owners.has(pid));
-    const strangers = pids.some((pid) => this.#owners.get(pid) === undefined);
-    if (!fresh && !(strangers && now - this.#strangersMs >= dearLookMs)) return;
-    this.#strangersMs = now;
-    const found = new Map<number, string | undefined>(pids.map((pid) => [pid, undefined]));
+    const strangers = pids.some((pid) => this.#owners.get(pid)?.service === undefined);
+    const agoMs = now - this.#askedMs;
+    if (!(strangers && agoMs >= dearLookMs) && !(fresh && (this.#allAnswered || agoMs >= askAgainMs))) return;
+    this.#askedMs = now;
+    let allAnswered = true;
+    const found = new Map<number, string>();
     for (const name of services.names) {
-      for (const pid of (await services.pids(name)) ?? []) if (found.has(pid)) found.set(pid, name);
+      const its = await services.pids(name);
+      allAnswered &&= its !== undefined;
+      for (const pid of its ?? []) found.set(pid, name);
     }
-    for (const [pid, name] of found) this.#owners.set(pid, name);
+    this.#allAnswered = allAnswered;
+    for (const pid of pids) {
+      const service = found.get(pid);
+      // One that /proc does not show here (another pid namespace) has no start time; its number is all there is.
+      if (service !== undefined || allAnswered) this.#owners.set(pid, { startTicks: living.get(pid) ?? 0, service });
+    }
   }
 }

@@ -1,9 +1,9 @@
 /** What the journal holds: after each turn that mattered the whole state, so that the last line alone is enough. */
 import * as z from "zod";
 import type { Journal } from "../../shared/journal/index.ts";
-import type { ArbiterState } from "./core/state.ts";
+import type { ArbiterState, Hold } from "./core/state.ts";
 import { initialState } from "./core/state.ts";
-import type { Action } from "./core/types.ts";
+import type { Action, Outcome } from "./core/types.ts";
 import type { NumberedDecision } from "./statusDocument.ts";
 
 const rung = z.enum(["application", "checkpoint", "freeze", "stop", "term", "kill"]);
@@ -79,6 +79,15 @@ const place = z.object({
   unit: z.string().optional(),
   container: z.object({ engine: z.string(), name: z.string(), socket: z.string().optional() }).optional(),
   pidFile: z.string().optional(),
+  /** The server in it: one that was put to sleep is woken by its own interface only. */
+  application: z
+    .object({
+      type: z.enum(["vllm", "ollama", "comfyui"]),
+      url: z.string(),
+      model: z.string().optional(),
+      interrupt: z.boolean().optional(),
+    })
+    .optional(),
 });
 export type Place = z.infer<typeof place>;
 
@@ -104,15 +113,24 @@ const decision = z.object({
 });
 const recordSchema = z.object({
   boot: z.string(),
+  tokensUpTo: count,
   state: arbiterState,
   shell: shellState,
   decisions: z.array(decision),
 });
 
+/** What a turn decided, and when: it may be written a little later. */
+export interface Turn extends Outcome {
+  /** Unix time, ms. */
+  readonly wallMs: number;
+}
+
 /** One entry of the journal. The actions are there for people: what of them was done is asked of the kernel. */
 export interface TurnRecord {
   /** Names the start of the machine that the monotonic times belong to. */
   readonly boot: string;
+  /** The highest fencing token that can have been given out before a record with a higher one is synced. */
+  readonly tokensUpTo: number;
   readonly state: ArbiterState;
   readonly shell: ShellState;
   readonly actions: readonly Action[];
@@ -121,6 +139,7 @@ export interface TurnRecord {
 
 export interface Replayed {
   readonly boot: string;
+  /** Its token is one that no later record, lost or not, can have given out. */
   readonly state: ArbiterState;
   readonly shell: ShellState;
   /** The youngest decisions, oldest first. */
@@ -131,13 +150,17 @@ export interface Replayed {
 
 /** Decisions kept in memory for `GET /decisions`. */
 export const decisionsKept = 1000;
-/** How far tokens jump when a line after the last good one is lost: more than one line can have given out. */
-const tokenGap = 1000;
+/** Fencing tokens that are reserved at a time; each record reserves one block more than the one before it at most. */
+export const tokenBlock = 1000;
 
 export const emptyShell: ShellState = { places: {}, checkpointed: {}, promisedUntilMs: null };
 
-/** Reads the journal to its end. What is damaged is told, and tokens jump over what may have stood there. */
-export async function replay(journal: Pick<Journal, "entries">): Promise<Replayed> {
+/**
+ * Reads the journal to its end, and tells what is damaged. Tokens go on where they were when the journal is whole and of
+ * this start of the machine: then all that was written is there. Else lines that gave tokens out may be missing, and
+ * tokens jump over all that was reserved, and over one block for each line that cannot be read.
+ */
+export async function replay(journal: Pick<Journal, "entries" | "opened">, boot: string): Promise<Replayed> {
   let last: z.infer<typeof recordSchema> | undefined;
   let decisions: NumberedDecision[] = [];
   const damage: string[] = [];
@@ -160,9 +183,11 @@ export async function replay(journal: Pick<Journal, "entries">): Promise<Replaye
     }
   }
   const state: ArbiterState = last?.state ?? initialState();
+  const whole = last?.boot === boot && lostSince === 0 && journal.opened.tornBytes === 0;
+  const reserved = Math.max(state.token, last?.tokensUpTo ?? 0) + tokenBlock * lostSince;
   return {
     boot: last?.boot ?? "",
-    state: lostSince === 0 ? state : { ...state, token: state.token + tokenGap * lostSince },
+    state: whole ? state : { ...state, token: reserved },
     shell: last?.shell ?? emptyShell,
     decisions: decisions.slice(-decisionsKept),
     damage,
@@ -179,4 +204,27 @@ export function durablePart(state: ArbiterState): string {
     { ...each, untilMs: 0, sinceMs: 0, usedMs: 0 },
   ]);
   return JSON.stringify([state.actions, state.arrivals, state.token, holds, state.startAtMs, state.rates]);
+}
+
+/**
+ * The written state again, after turns that could not be written: what was decided since has not happened. What was
+ * seen has: samples of heat and load count on, leases were renewed, and numbers are not given out twice. `before` is the
+ * state before the turn that failed, `seen` the one after it.
+ */
+export function keptFrom(written: ArbiterState, before: ArbiterState, seen: ArbiterState): ArbiterState {
+  const { sample, sampleAtMs, hotSamples, countedAtMs } = seen.thermal;
+  const holds = Object.entries(written.holds).map(([name, hold]): [string, Readonly<Hold>] => {
+    const newer = before.holds[name];
+    const same = newer?.token === hold.token && newer.phase === "running" && hold.phase === "running";
+    const { untilMs, sinceMs, usedMs } = same ? newer : hold;
+    return [name, { ...hold, untilMs, sinceMs, usedMs }];
+  });
+  return {
+    ...written,
+    arrivals: before.arrivals,
+    token: before.token,
+    holds: Object.fromEntries(holds),
+    thermal: { ...written.thermal, sample, sampleAtMs, hotSamples, countedAtMs },
+    loadLowSinceMs: seen.loadLowSinceMs,
+  };
 }

@@ -4,6 +4,7 @@ import type { ApiContext, ApiReply, Route } from "../../shared/localApi/index.ts
 import { ApiError } from "../../shared/localApi/index.ts";
 import type { ArbiterState, Hold } from "./core/state.ts";
 import type { Event } from "./core/types.ts";
+import { decisionsReply, healthReply, sinceOf } from "../replies.ts";
 import type { LeaseNews, Leases } from "./leases.ts";
 import type { ArbiterStatusDocument, NumberedDecision } from "./statusDocument.ts";
 
@@ -25,10 +26,14 @@ export interface RoutePorts {
 const leaseForm = /^[\w.-]{8,64}$/;
 /** Longest that a call may be held open, s. */
 const longestWaitSec = 3_600;
-/** A loop that has not turned for so long is not well, ms. */
-const lateLoopMs = 5_000;
-/** Requests that are remembered until a turn has taken them. */
-const mostAsked = 8_192;
+/** Requests of one service that may wait: no service may take all places of the queue. */
+const mostOfOne = 16;
+
+interface Asked {
+  readonly service: string;
+  /** Whether the loop keeps it for when it can write again. */
+  kept: boolean;
+}
 
 /** A lease as its client sees it. `remainingMs` is null while it does not run down: waiting, or paused for another. */
 function held(service: string, lease: string, hold: Hold, now: number): ApiReply {
@@ -77,8 +82,38 @@ function requestOf({ body, caller }: ApiContext): { readonly service: string; re
 
 export function arbiterRoutes(ports: RoutePorts): readonly Route[] {
   const { leases, state } = ports;
-  /** Requests handed in, by id: until a turn has taken one (a full disk may hold it up) the state does not know it. */
-  const asked = new Map<string, string>();
+  /** Requests handed in and not yet known to the state, by id. */
+  const asked = new Map<string, Asked>();
+  /** Calls that wait for their grant, by lease; `made` while none of them was told anything and the lease began here. */
+  const calls = new Map<string, { open: number; made: boolean }>();
+
+  /** What a full disk holds up is kept by the loop, and stays asked until it can be written. */
+  function askedFor(id: string): Asked | undefined {
+    const found = asked.get(id);
+    if (found?.kept === true && ports.fault() === undefined) asked.delete(id);
+    return asked.get(id);
+  }
+
+  function ask(id: string, service: string): void {
+    const one: Asked = { service, kept: false };
+    asked.set(id, one);
+    void ports.push({ kind: "request", id, service }).then(() => {
+      if (ports.fault() !== undefined) one.kept = true;
+      else if (asked.get(id) === one) asked.delete(id);
+    });
+  }
+
+  /** Follows its request, even where the loop still keeps that. */
+  function giveBack(id: string): Promise<void> {
+    asked.delete(id);
+    return ports.push({ kind: "release", id });
+  }
+
+  function waitingOf(service: string): number {
+    const queued = state().queue.filter((each) => each.service === service);
+    const fresh = [...asked].filter(([id, each]) => each.service === service && askedFor(id) !== undefined);
+    return queued.length + fresh.filter(([id]) => !queued.some(({ lease }) => lease === id)).length;
+  }
 
   /** Whose a lease is; undefined when nobody waits for it and nobody holds it. */
   function find(id: string): { readonly service: string; readonly hold: Hold | undefined } | undefined {
@@ -86,8 +121,12 @@ export function arbiterRoutes(ports: RoutePorts): readonly Route[] {
     if (waiting !== undefined) return { service: waiting.service, hold: undefined };
     const entry = Object.entries(state().holds).find(([, hold]) => hold.lease === id);
     if (entry !== undefined) return { service: entry[0], hold: entry[1] };
-    const service = leases.endOf(id) === undefined && ports.fault() !== undefined ? asked.get(id) : undefined;
-    return service === undefined ? undefined : { service, hold: undefined };
+    const fresh = leases.endOf(id) === undefined ? askedFor(id) : undefined;
+    return fresh === undefined ? undefined : { service: fresh.service, hold: undefined };
+  }
+
+  function assertRoom(): void {
+    if (ports.full()) throw new ApiError(503, "too many events wait", { fix: "Ask again later." });
   }
 
   /** Another service's lease does not exist for a caller. */
@@ -123,27 +162,32 @@ export function arbiterRoutes(ports: RoutePorts): readonly Route[] {
     const { service, id } = requestOf(context);
     const other = find(id);
     if (other !== undefined && other.service !== service) throw new ApiError(409, "the lease's id is in use");
-    if (ports.full()) throw new ApiError(503, "too many events wait", { fix: "Ask again later." });
+    assertRoom();
+    if (other === undefined && waitingOf(service) >= mostOfOne) {
+      const limit = `${String(mostOfOne)} requests of a service`;
+      throw new ApiError(429, "too many requests of this service wait", { limit, fix: "Release some, or ask later." });
+    }
     leases.renewed(id);
     const timeout = waitMs === undefined ? [] : [AbortSignal.timeout(Math.ceil(waitMs))];
     const news = leases.next(id, AbortSignal.any([context.signal, ...timeout]));
-    asked.set(id, service);
-    const oldest = asked.keys().next().value;
-    if (asked.size > mostAsked && oldest !== undefined) asked.delete(oldest);
-    void ports.push({ kind: "request", id, service });
+    const call = calls.get(id) ?? { open: 0, made: false };
+    calls.set(id, call);
+    call.open += 1;
+    call.made ||= other === undefined;
+    ask(id, service);
     const end = await news;
+    call.open -= 1;
+    if (call.open === 0) calls.delete(id);
     if (context.signal.aborted) {
-      // Its client hung up: what it waited for is for the next one. One that held it before keeps it.
-      if (other === undefined) void ports.push({ kind: "release", id });
+      // Its client hung up: what it waited for is for the next one. One that held it before, or asks elsewhere, keeps it.
+      if (call.made && call.open === 0) void giveBack(id);
       return view(id);
     }
+    // Told how it stands, its client may come back for it.
+    call.made = false;
     if (end?.kind === "held") {
       const leaseMs = ports.leaseMsOf(service) ?? null;
       return { json: { lease: id, service, state: "held", token: end.token, remainingMs: leaseMs } };
-    }
-    if (end === undefined && find(id) === undefined) {
-      const why = ports.fault() === undefined ? "not taken in yet" : "the journal cannot be written";
-      return { status: 202, json: { lease: id, service, state: "waiting", token: null, remainingMs: null, why } };
     }
     return end === undefined ? view(id) : gone(id, end);
   }
@@ -151,7 +195,7 @@ export function arbiterRoutes(ports: RoutePorts): readonly Route[] {
   async function renew(context: ApiContext): Promise<ApiReply> {
     const { id, found } = mine(context);
     if (found === undefined) return gone(id, leases.endOf(id));
-    if (ports.full()) throw new ApiError(503, "too many events wait", { fix: "Ask again later." });
+    assertRoom();
     const taken = ports.push({ kind: "renew", id });
     // While nothing can be written no lease runs out either.
     if (ports.fault() === undefined) await taken;
@@ -160,7 +204,8 @@ export function arbiterRoutes(ports: RoutePorts): readonly Route[] {
 
   async function release(context: ApiContext): Promise<ApiReply> {
     const { id, found } = mine(context);
-    const taken = found === undefined ? undefined : ports.push({ kind: "release", id });
+    assertRoom();
+    const taken = found === undefined ? undefined : giveBack(id);
     if (ports.fault() === undefined) await taken;
     return { json: { lease: id, state: "released" } };
   }
@@ -175,25 +220,8 @@ export function arbiterRoutes(ports: RoutePorts): readonly Route[] {
   }
 
   function decisions({ query }: ApiContext): ApiReply {
-    const since = Number(query.get("since") ?? 0);
-    if (!Number.isSafeInteger(since) || since < 0) {
-      throw new ApiError(400, "since cannot be read", {
-        property: "since",
-        limit: "a number of a decision",
-        fix: "Write it.",
-      });
-    }
-    const list = ports.decisionsSince(since);
-    return { json: { decisions: list, next: list.at(-1)?.number ?? since } };
-  }
-
-  function health(): ApiReply {
-    const loopAgeMs = Math.round(ports.loopAgeMs());
-    const fault = ports.fault() ?? (loopAgeMs > lateLoopMs ? "the decision loop is late" : undefined);
-    return {
-      status: fault === undefined ? 200 : 503,
-      json: { ok: fault === undefined, loopAgeMs, fault: fault ?? null },
-    };
+    const since = sinceOf(query);
+    return decisionsReply(ports.decisionsSince(since), since);
   }
 
   return [
@@ -203,6 +231,6 @@ export function arbiterRoutes(ports: RoutePorts): readonly Route[] {
     { method: "DELETE", path: "/v1/leases/:id", role: "service", handle: release },
     { method: "GET", path: "/status", role: "admin", handle: () => ({ json: ports.status() }) },
     { method: "GET", path: "/decisions", role: "admin", handle: decisions },
-    { method: "GET", path: "/health", role: "admin", handle: health },
+    { method: "GET", path: "/health", role: "admin", handle: () => healthReply(ports.loopAgeMs(), ports.fault()) },
   ];
 }

@@ -2,7 +2,7 @@
 import path from "node:path";
 import { describeFault } from "../../../../components/shared/faults.ts";
 import type { KeeperConfig } from "../../../../components/shared/agent/keeperConfig.ts";
-import { acquireInstanceLock, SecondInstanceError } from "../../shared/instanceLock.ts";
+import { acquireInstanceLock } from "../../shared/instanceLock.ts";
 import type { LocalApi } from "../../shared/localApi/index.ts";
 import { startLocalApi } from "../../shared/localApi/index.ts";
 import { createLog } from "../../shared/log.ts";
@@ -16,8 +16,6 @@ import { rereadConfig } from "./reload.ts";
 import { arbiterRoutes } from "./routes.ts";
 import { serviceTokens } from "./serviceTokens.ts";
 
-/** Exit status of an agent that finds another one at work (sysexits.h EX_TEMPFAIL). */
-const secondInstance = 75;
 /** How long leaving may take, ms: services are thawed and their memory is moved back to the card. */
 const leaveMs = 20_000;
 
@@ -46,16 +44,10 @@ export async function runArbiter(options: KeeperOptions): Promise<number> {
   };
   process.on("SIGTERM", onStop).on("SIGINT", onStop).on("SIGHUP", onReload);
   const notifier = await createNotifier(process.env, (reason) => log.warning("service manager", { reason }));
-  const lock = await acquireInstanceLock(config.paths.state).catch((error: unknown) => {
-    if (!(error instanceof SecondInstanceError)) throw error;
-    log.error(error.message);
-    return undefined;
-  });
-  if (lock === undefined) return secondInstance;
+  const lock = await acquireInstanceLock(config.paths.state);
 
   const registry = createRegistry({ side: "arbiter" });
   let api: LocalApi | undefined;
-  let tokens = "";
   try {
     const running = await Arbiter.open({
       config,
@@ -78,10 +70,8 @@ export async function runArbiter(options: KeeperOptions): Promise<number> {
 
     const serve = async (current: WithArbiter): Promise<void> => {
       const digests = await serviceTokens(current.arbiter.services, log);
-      const fresh = JSON.stringify(digests);
-      if (api !== undefined && fresh === tokens) return;
-      tokens = fresh;
-      await api?.close();
+      // Sockets are bound for as long as the agent runs: of the API, only the tokens change.
+      if (api !== undefined) return api.setServiceTokens(digests);
       const { runtime } = current.paths;
       api = await startLocalApi({
         socket: path.join(runtime, "api.sock"),

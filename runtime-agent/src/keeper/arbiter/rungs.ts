@@ -7,11 +7,14 @@ import { readSame, readStat } from "../processes/pids/stat.ts";
 import { lowerService, raiseService } from "../processes/service/rungs.ts";
 import type { ServiceHandles } from "../processes/service/rungs.ts";
 import type { Rung } from "./core/types.ts";
+import { within } from "./within.ts";
+
+type KnownReading = Extract<GpuReading, { readonly kind: "known" }>;
 
 /** What the rungs need beside the service itself. */
 export interface RungPorts {
   /** The card; undefined where the GPU part is off. */
-  readonly gpu: GpuDevice | undefined;
+  readonly gpu: Pick<GpuDevice, "read"> | undefined;
   /** A client of the driver's checkpoint for one operation; closed after it. */
   readonly openCuda: () => CudaCheckpoint;
   /** Remembers, durably, whose VRAM the driver is about to move; an empty list forgets. */
@@ -36,9 +39,14 @@ export async function lowerBy(
   ports: RungPorts,
   deadlineMs: number,
 ): Promise<void> {
-  if (rung !== "application" && rung !== "checkpoint") return lowerService(handles, rung, deadlineMs);
   const endMs = performance.now() + deadlineMs;
   const left = (): number => Math.max(1, endMs - performance.now());
+  if (rung !== "application" && rung !== "checkpoint") {
+    await lowerService(handles, rung, deadlineMs);
+    // What it held is free now: whoever waits for that room is not to wait for the next regular sample.
+    if (rung === "term" || rung === "kill") await within(reading(ports), left(), "no sample").catch(() => undefined);
+    return;
+  }
   const { process } = handles;
   const held = await process.state();
   // Neither the application nor the driver can act on what does not run.
@@ -46,10 +54,9 @@ export async function lowerBy(
   try {
     const before = await reading(ports);
     const pids = await process.pids();
-    const heldMiB = vramOf(before, pids);
     if (rung === "application") await lowerService(handles, rung, left());
     else await checkpoint(name, pids, before, ports, left());
-    if (before?.kind === "known") await untilFreed(before.vramUsedMiB, heldMiB, pids, ports, left);
+    if (before?.kind === "known") await untilFreed(before, pids, handles, ports, left);
   } finally {
     if (held === "frozen") await process.freeze(kernelMs);
     if (held === "stopped" || held === "partly") await process.stop(kernelMs);
@@ -89,24 +96,39 @@ function vramOf(seen: GpuReading | undefined, pids: readonly number[]): number {
   return seen.processes.reduce((sum, { pid, vramMiB }) => sum + (pids.includes(pid) ? (vramMiB ?? 0) : 0), 0);
 }
 
-/** Ends when the card itself shows the room: what an application or a checkpoint reports is not enough (design §5). */
+/**
+ * Ends when the card itself shows the room: what an application or a checkpoint reports is not enough (design §5). What
+ * others take or give back meanwhile is theirs, and says nothing of this move.
+ */
 async function untilFreed(
-  usedMiB: number,
-  heldMiB: number,
+  before: KnownReading,
   pids: readonly number[],
+  { process }: ServiceHandles,
   ports: RungPorts,
   left: () => number,
 ): Promise<void> {
+  let ours = pids;
+  const heldMiB = vramOf(before, ours);
+  const usedBefore = before.vramUsedMiB - othersOf(before, ours);
   for (;;) {
     const now = await reading(ports);
     if (now?.kind === "known") {
-      const holds = vramOf(now, pids);
-      const gone = heldMiB > 0 ? holds <= heldMiB * (1 - freedShare) : true;
-      if (gone && now.vramUsedMiB <= Math.max(0, usedMiB - heldMiB * freedShare)) return;
+      // A process that is new on the card may be the service's own: a worker that was born while it moved.
+      if (now.processes.some(({ pid }) => !before.processes.some((each) => each.pid === pid))) {
+        ours = [...new Set([...ours, ...(await process.pids())])];
+      }
+      const gone = heldMiB > 0 ? vramOf(now, ours) <= heldMiB * (1 - freedShare) : true;
+      const used = now.vramUsedMiB - othersOf(now, ours);
+      if (gone && used <= Math.max(0, usedBefore - heldMiB * freedShare)) return;
     }
     if (left() <= lookEveryMs) throw new ProcessError("deadline", "the driver does not show the VRAM as free in time");
     await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
   }
+}
+
+/** VRAM of all others, as far as the driver names it, MiB. */
+function othersOf(seen: KnownReading, ours: readonly number[]): number {
+  return seen.processes.reduce((sum, { vramMiB }) => sum + (vramMiB ?? 0), 0) - vramOf(seen, ours);
 }
 
 async function checkpoint(

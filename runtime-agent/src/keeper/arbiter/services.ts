@@ -7,6 +7,7 @@ import { openServiceProcess } from "../processes/service/open.ts";
 import type { ServiceHandles } from "../processes/service/rungs.ts";
 import type { ServiceState } from "../processes/service/serviceProcess.ts";
 import { within } from "./within.ts";
+import type { Action } from "./core/types.ts";
 import type { Place } from "./record.ts";
 
 const engineSockets: Readonly<Record<string, string>> = {
@@ -19,6 +20,8 @@ const lookMs = 2_000;
 
 interface Known {
   readonly place: Place;
+  /** Whether the configuration names it; else it is only to be set free. */
+  readonly configured: boolean;
   readonly start: readonly string[] | undefined;
   readonly application: Application | undefined;
   handles: ServiceHandles | undefined;
@@ -30,11 +33,13 @@ export class Services {
   /** Places of services that an earlier configuration named: they may have to be set free. */
   constructor(configured: readonly ServiceConfig[], before: Readonly<Record<string, Place>>) {
     for (const [name, place] of Object.entries(before)) {
-      this.#known.set(name, { place, start: undefined, application: undefined, handles: undefined });
+      const application = place.application === undefined ? undefined : openApplication(place.application);
+      this.#known.set(name, { place, configured: false, start: undefined, application, handles: undefined });
     }
     for (const { name, cgroup, unit, container, pidFile, start, application } of configured) {
       this.#known.set(name, {
-        place: { cgroup, unit, container, pidFile },
+        place: { cgroup, unit, container, pidFile, application },
+        configured: true,
         start,
         application: application === undefined ? undefined : openApplication(application),
         handles: undefined,
@@ -46,10 +51,21 @@ export class Services {
     return [...this.#known.keys()];
   }
 
-  /** What is to be remembered of them: those of the names, which are configured or still held. */
+  /** What is to be remembered of them: those of the names, and those that the configuration names no longer. */
   places(names: readonly string[]): Record<string, Place> {
-    const entries = [...this.#known].filter(([name]) => names.includes(name));
+    const entries = [...this.#known].filter(([name, { configured }]) => !configured || names.includes(name));
     return Object.fromEntries(entries.map(([name, { place }]) => [name, place]));
+  }
+
+  /** Forgets what the configuration names no longer, but for those that are still to be raised, and these. */
+  forget(asked: readonly Action[], names: readonly string[] = []): void {
+    const raised = asked.flatMap((action) => (action.kind === "raise" ? [action.service] : []));
+    for (const name of this.names) if (!raised.includes(name) && !names.includes(name)) this.released(name);
+  }
+
+  /** It was set free: one that the configuration names no longer is forgotten. */
+  released(name: string): void {
+    if (this.#known.get(name)?.configured === false) this.#known.delete(name);
   }
 
   /** @throws when nobody knows the service, or what holds its processes cannot be reached */

@@ -20,7 +20,7 @@ export function gpuChildArguments(library: string | undefined, selector: GpuSele
 
 /** Environment that a driver library may need; the agent's own stays here. */
 export function childEnvironment(): Record<string, string> {
-  const names = ["PATH", "LD_LIBRARY_PATH", "LANG", "CUDA_VISIBLE_DEVICES"];
+  const names = ["PATH", "LD_LIBRARY_PATH", "LANG", "CUDA_VISIBLE_DEVICES", "MALLOC_ARENA_MAX"];
   return Object.fromEntries(
     names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
   );

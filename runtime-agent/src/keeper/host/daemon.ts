@@ -163,7 +163,10 @@ export async function runHost(options: HostDaemonOptions): Promise<number> {
     availableMiB: () => loop.observation()?.memory?.availableMiB,
   });
   const view = {
-    healthy: () => clock.monotonicMs() - (loop.completedMs() ?? Number.NEGATIVE_INFINITY) < 5 * periodMs,
+    loopAgeMs: () => {
+      const completedMs = loop.completedMs();
+      return completedMs === undefined ? undefined : clock.monotonicMs() - completedMs;
+    },
     status: () => {
       const { kept } = loop.state();
       const seen = loop.observation();

@@ -143,7 +143,7 @@ export function createHostLoop(parts: HostParts, recovered: HostState): HostLoop
       }
       for (const decision of outcome.decisions) {
         number += 1;
-        decisions.push({ number, at, ...decision });
+        decisions.push({ number, time: new Date(at).toISOString(), ...decision });
         log.notice("decided", { ...decision });
       }
       decisions = decisions.slice(-mostDecisions);

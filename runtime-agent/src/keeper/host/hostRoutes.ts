@@ -2,17 +2,19 @@
 import { z } from "zod";
 import type { Route } from "../../shared/localApi/index.ts";
 import { ApiError } from "../../shared/localApi/index.ts";
+import { decisionsReply, healthReply, sinceOf } from "../replies.ts";
 import type { HostDecision, HostEvent } from "./core/types.ts";
 
 export interface RecordedDecision extends HostDecision {
   readonly number: number;
-  /** Unix milliseconds. */
-  readonly at: number;
+  /** ISO 8601 in UTC, as the arbiter's. */
+  readonly time: string;
 }
 
 export interface HostView {
   status(): object;
-  healthy(): boolean;
+  /** Since the last completed turn, ms; undefined before the first. */
+  loopAgeMs(): number | undefined;
   decisions(): readonly RecordedDecision[];
   tell(event: HostEvent): void;
   knows(vmid: number): boolean;
@@ -33,7 +35,7 @@ export function hostRoutes(view: HostView): Route[] {
       method: "GET",
       path: "/health",
       role: "service",
-      handle: () => ({ status: view.healthy() ? 200 : 503, json: { healthy: view.healthy() } }),
+      handle: () => healthReply(view.loopAgeMs()),
     },
     { method: "GET", path: "/status", role: "service", handle: () => ({ json: view.status() }) },
     {
@@ -41,8 +43,11 @@ export function hostRoutes(view: HostView): Route[] {
       path: "/decisions",
       role: "admin",
       handle({ query }) {
-        const since = Number(query.get("since") ?? 0);
-        return { json: view.decisions().filter(({ number }) => number > since) };
+        const since = sinceOf(query);
+        return decisionsReply(
+          view.decisions().filter(({ number }) => number > since),
+          since,
+        );
       },
     },
     {

@@ -57,7 +57,7 @@ function arbiterChecks(config: NonNullable<KeeperConfig["arbiter"]>): readonly D
       : []),
     ...(rungs.has("freeze") ? [cgroupCheck] : []),
     ...services.flatMap(({ name, tokenFile }) =>
-      tokenFile === undefined ? [] : [secretFileCheck(`token of ${name}`, tokenFile)],
+      tokenFile === undefined ? [] : [secretFileCheck(`token of ${name}`, tokenFile, "0640")],
     ),
     ...services.flatMap(({ name, application }) => {
       if (application === undefined) return [];

@@ -75,19 +75,23 @@ export function folderCheck(name: string, folder: string): DoctorCheck {
   };
 }
 
-/** Whether a file with a secret is there, and is nobody else's to read. Its content is not read. */
-export function secretFileCheck(name: string, file: string): DoctorCheck {
+/**
+ * Whether a file with a secret is there, and is nobody else's to read. Its content is not read. A service's own token
+ * may also be its group's (`most` 0640): the arbiter takes no other permission amiss than those of the others.
+ */
+export function secretFileCheck(name: string, file: string, most: "0600" | "0640" = "0600"): DoctorCheck {
+  const refused = most === "0600" ? 0o077 : 0o007;
   return {
     name,
     async run() {
       try {
         const { mode, size } = await stat(file);
-        if ((mode & 0o077) !== 0) {
-          return failed(`${file}: mode ${(mode & 0o777).toString(8).padStart(4, "0")}`, `chmod 0600 ${file}`);
+        if ((mode & refused) !== 0) {
+          return failed(`${file}: mode ${(mode & 0o777).toString(8).padStart(4, "0")}`, `chmod ${most} ${file}`);
         }
         return size === 0 ? failed(`${file} is empty`, "Write the secret into it.") : ok(file);
       } catch (error) {
-        return failed(`${file}: ${codeOf(error)}`, "Write the secret into it, mode 0600.");
+        return failed(`${file}: ${codeOf(error)}`, `Write the secret into it, mode ${most}.`);
       }
     },
   };

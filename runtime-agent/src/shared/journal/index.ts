@@ -21,16 +21,31 @@ export interface JournalOptions {
    * effect of the entries that follow them.
    */
   readonly snapshot?: () => readonly object[];
+  /** Longest that what was written waits before its fsync begins, ms. @default 20 */
+  readonly syncAfterMs?: number;
 }
 
-/** An append-only record that survives SIGKILL, power cuts and damaged sectors. */
+/**
+ * An append-only record that survives SIGKILL, power cuts and damaged sectors. It makes two promises: what is written is
+ * in the kernel's hands and survives the death of this process; what is synced is on the disk and survives a power cut.
+ * Everything written is synced soon (`syncAfterMs`), all of it by one fsync.
+ */
 export interface Journal {
   /**
-   * Ends when the entries are on the disk. Calls that come while an fsync is under way share the next one, in the
-   * order they were made. After a failed write (full disk) the call rejects and none of its entries is in the journal.
+   * Ends when the entries are written. After a failed write (full disk) the call rejects and none of its entries is in
+   * the journal. When their fsync fails they are written again before anything else; while that fails, calls reject.
+   */
+  write(entries: readonly object[]): Promise<void>;
+  /**
+   * Ends when the entries are synced. Calls that come while an fsync is under way share the next one, in the order they
+   * were made. When it rejects none of its entries is in the journal, unless `write` put others beside them.
    */
   append(entries: readonly object[]): Promise<void>;
-  /** Every entry on the disk when the call is made, oldest first. */
+  /** Ends when everything written so far is synced. */
+  sync(): Promise<void>;
+  /** Up to where the open segment is synced; earlier ones are as a whole. */
+  syncedTo(): { readonly segment: string; readonly bytes: number };
+  /** Every entry written when the call is made, oldest first. */
   entries(): AsyncIterable<JournalEntry>;
   /** What was repaired when it was opened. */
   readonly opened: { readonly tornBytes: number };

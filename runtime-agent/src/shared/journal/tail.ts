@@ -24,6 +24,8 @@ export class SegmentTail {
   /** A write or an fsync failed: what the file holds beyond `#syncedBytes` is not known. */
   #unsure = false;
   #syncing: Promise<void> | undefined;
+  /** The fsync under way; ends with its fault. */
+  #flight: Promise<{ readonly error: unknown } | undefined> | undefined;
   #mending: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -96,25 +98,34 @@ export class SegmentTail {
   }
 
   async #syncOnce(): Promise<void> {
-    const count = this.#pieces.length;
+    const pieces = [...this.#pieces];
+    this.#flight = this.#datasync();
+    const fault = await this.#flight;
+    this.#flight = undefined;
+    if (fault === undefined) return this.#landed(pieces);
+    // The kernel may have dropped what it could not write: all of it is written again, or cut off.
+    const lost = this.#pieces.filter(({ kept }) => !kept);
+    this.#pieces = this.#pieces.filter(({ kept }) => kept);
+    this.#unsure = true;
+    await this.#mend().catch(() => undefined);
+    for (const piece of lost) piece.failed(fault.error);
+    throw fault.error;
+  }
+
+  async #datasync(): Promise<{ readonly error: unknown } | undefined> {
     try {
       await failpoint("journal.before-fsync");
       await this.#handle.datasync();
       await failpoint("journal.after-fsync");
+      return undefined;
     } catch (error) {
-      // The kernel may have dropped what it could not write: all of it is written again, or cut off.
-      const lost = this.#pieces.filter(({ kept }) => !kept);
-      this.#pieces = this.#pieces.filter(({ kept }) => kept);
-      this.#unsure = true;
-      await this.#mend().catch(() => undefined);
-      for (const piece of lost) piece.failed(error);
-      throw error;
+      return { error };
     }
-    this.#landed(count);
   }
 
-  #landed(count: number): void {
-    for (const { bytes, synced } of this.#pieces.splice(0, count)) {
+  #landed(pieces: readonly Piece[]): void {
+    this.#pieces.splice(0, pieces.length);
+    for (const { bytes, synced } of pieces) {
       this.#syncedBytes += bytes.length;
       synced();
     }
@@ -127,12 +138,13 @@ export class SegmentTail {
   }
 
   async #mendOnce(): Promise<void> {
-    const { size } = this;
+    // One fsync at a time: whose pieces have landed is then never in doubt.
+    await this.#flight;
     const pieces = [...this.#pieces];
-    await this.#handle.truncate(size);
+    await this.#handle.truncate(this.size);
     await writeAll(this.#handle, Buffer.concat(pieces.map(({ bytes }) => bytes)), this.#syncedBytes);
     await this.#handle.datasync();
-    this.#landed(pieces.length);
+    this.#landed(pieces);
     this.#unsure = false;
   }
 }

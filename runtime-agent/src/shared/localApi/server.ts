@@ -1,7 +1,13 @@
-/** HTTP/1.1 on a Unix socket, every request with a bearer token, everything a caller sends bounded. */
+/**
+ * HTTP/1.1 on a Unix socket, every request with a bearer token, everything a caller sends bounded.
+ *
+ * The socket is open to every user of the machine (0666): services run under users of their own, and who may do what is
+ * decided by the token alone, of which no route is free. A mode would know only root and one group.
+ */
 import { chmod, mkdir, unlink } from "node:fs/promises";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer } from "node:http";
+import type { Socket } from "node:net";
 import { connect } from "node:net";
 import path from "node:path";
 import { findRoute } from "./router.ts";
@@ -73,13 +79,33 @@ function listening(server: Server, listen: () => void): Promise<void> {
   });
 }
 
+/**
+ * Counts the connections of each service: one that leaks them, or means harm, leaves room for the others. False for one
+ * too many.
+ */
+function connectionShare(most: number): (service: string, socket: Socket) => boolean {
+  const held = new Map<string, Set<Socket>>();
+  return (service, socket) => {
+    const its = held.get(service) ?? new Set();
+    held.set(service, its);
+    if (its.has(socket)) return true;
+    if (its.size >= most) return false;
+    its.add(socket);
+    socket.once("close", () => its.delete(socket));
+    return true;
+  };
+}
+
 /** Starts the API. Rejects when the socket's path is too long, in use, or cannot be made. */
 export async function startLocalApi(options: LocalApiOptions): Promise<LocalApi> {
   const { socket, tcp, routes } = options;
   const mostBody = options.maxBodyBytes ?? 64 * 1024;
   if (Buffer.byteLength(socket) > 107) throw new RangeError(`${socket}: a socket's path has at most 107 bytes`);
-  await mkdir(path.dirname(socket), { recursive: true, mode: 0o750 });
-  const recognise = recogniser(await adminToken(options.tokenFile), options.serviceTokenSha256 ?? {});
+  await mkdir(path.dirname(socket), { recursive: true, mode: 0o755 });
+  const admin = await adminToken(options.tokenFile);
+  let recognise = recogniser(admin, options.serviceTokenSha256 ?? {});
+  const mostConnections = options.maxConnections ?? 128;
+  const share = connectionShare(options.maxConnectionsPerService ?? Math.max(1, Math.floor(mostConnections / 4)));
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const caller = recognise(request.headers.authorization);
@@ -89,6 +115,10 @@ export async function startLocalApi(options: LocalApiOptions): Promise<LocalApi>
         "www-authenticate": "Bearer",
         connection: "close",
       });
+    }
+    if (caller.service !== undefined && !share(caller.service, request.socket)) {
+      const error = new ApiError(429, "too many connections of this service", { fix: "Close some." });
+      return answer(response, refusal(error), { connection: "close" });
     }
     const target = request.url ?? "/";
     if (!URL.canParse(target, "http://agent")) return answer(response, refusal(new ApiError(400, "no such address")));
@@ -133,7 +163,7 @@ export async function startLocalApi(options: LocalApiOptions): Promise<LocalApi>
       maxHeaderSize: 8192,
       highWaterMark: 16 * 1024,
     });
-    server.maxConnections = options.maxConnections ?? 128;
+    server.maxConnections = mostConnections;
     server.on("request", onRequest);
     server.on("clientError", (_error, stream) => {
       if (stream.writable) stream.end("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
@@ -152,18 +182,13 @@ export async function startLocalApi(options: LocalApiOptions): Promise<LocalApi>
       }),
     );
   };
+  const setServiceTokens: LocalApi["setServiceTokens"] = (digests) => (recognise = recogniser(admin, digests));
   await clearSocket(socket);
   const local = newServer();
-  // The socket is born closed to everybody else: chmod alone would leave it open for a moment.
-  const before = process.umask(0o117);
-  try {
-    await listening(local, () => local.listen(socket));
-  } finally {
-    process.umask(before);
-  }
+  await listening(local, () => local.listen(socket));
   servers.push(local);
   try {
-    await chmod(socket, 0o660);
+    await chmod(socket, 0o666);
     if (tcp !== undefined) {
       const loopback = newServer();
       await listening(loopback, () => loopback.listen(tcp.port, tcp.host));
@@ -174,5 +199,5 @@ export async function startLocalApi(options: LocalApiOptions): Promise<LocalApi>
     throw error;
   }
   const address = servers[1]?.address();
-  return { port: typeof address === "object" && address !== null ? address.port : undefined, close };
+  return { port: typeof address === "object" && address !== null ? address.port : undefined, setServiceTokens, close };
 }

@@ -23,7 +23,7 @@ export async function adminToken(file: string): Promise<string> {
   const text = (await readFileIfPresent(file))?.trim();
   if (text !== undefined && form.test(text) && ((await stat(file)).mode & 0o077) === 0) return text;
   const token = randomBytes(32).toString("base64url");
-  await mkdir(path.dirname(file), { recursive: true, mode: 0o750 });
+  await mkdir(path.dirname(file), { recursive: true, mode: 0o755 });
   await writeFileAtomically(file, `${token}\n`, 0o600);
   return token;
 }

@@ -51,7 +51,7 @@ export class ApiError extends Error {
 }
 
 export interface LocalApiOptions {
-  /** Path of the Unix socket (0660). At most 107 bytes: the kernel's limit. */
+  /** Path of the Unix socket (0666: the token decides). At most 107 bytes: the kernel's limit. */
   readonly socket: string;
   /** File of the administrator's token, 0600; made at start when missing. */
   readonly tokenFile: string;
@@ -66,6 +66,8 @@ export interface LocalApiOptions {
   readonly maxBodyBytes?: number;
   /** @default 128 */
   readonly maxConnections?: number;
+  /** Connections that the callers of one service may hold at a time. @default a quarter of `maxConnections` */
+  readonly maxConnectionsPerService?: number;
   /** Time for a whole request, ms. @default 10 000 */
   readonly requestTimeoutMs?: number;
 }
@@ -73,5 +75,7 @@ export interface LocalApiOptions {
 export interface LocalApi {
   /** Port of the loopback listener, when one was asked for. */
   readonly port: number | undefined;
+  /** Puts other service tokens in force. Calls that wait go on waiting; who called by an old token calls no more. */
+  setServiceTokens(serviceTokenSha256: Readonly<Record<string, string>>): void;
   close(): Promise<void>;
 }

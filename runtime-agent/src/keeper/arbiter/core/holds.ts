@@ -47,25 +47,39 @@ export function run(draft: Draft, service: Service, hold: Hold): void {
   say(draft, "grant", "holds the GPU", { service: service.name, lease: hold.lease, token: hold.token });
 }
 
-/** Gives the GPU to a service whose processes are already there. */
+/**
+ * Gives the GPU to a service that asked. One that the shell can start is started first, unless it runs: it is granted
+ * when its processes are there, and refused when they do not come (seed `000_…` step 3: "the Keeper starts Llama-3").
+ */
 export function grant(draft: Draft, service: Service, lease: string, seq: number): void {
-  run(draft, service, newHold(draft, service, { lease, seq, token: nextToken(draft) }));
+  const hold = newHold(draft, service, { lease, seq, token: nextToken(draft) });
+  if (service.startable === true) begin(draft, service, hold, "asked for, and started unless it runs", true);
+  else run(draft, service, hold);
 }
 
 /** Starts the processes of a scan or a batch. */
 export function start(draft: Draft, service: Service, seq: number): void {
-  const token = nextToken(draft);
-  const hold = newHold(draft, service, { phase: "starting", token, seq });
-  const action = act(draft, { kind: "start", service: service.name, token });
-  const deadlineMs = draft.now + draft.config.ladder.startMs;
-  hold.startAction = action;
   delete draft.state.dueSeq[service.name];
-  hold.step = { action, kind: "start", rung: null, goal: null, gentle: false, sinceMs: draft.now, deadlineMs };
   if (service.everyMs !== undefined) draft.state.startAtMs[service.name] = draft.now + service.everyMs;
-  say(draft, "start", service.kind === "scan" ? "scan due" : "night, and the load is low", {
-    service: service.name,
-    token,
-  });
+  const hold = newHold(draft, service, { token: nextToken(draft), seq });
+  begin(draft, service, hold, service.kind === "scan" ? "scan due" : "night, and the load is low", false);
+}
+
+function begin(draft: Draft, service: Service, hold: Hold, why: string, ifAbsent: boolean): void {
+  const { token, lease } = hold;
+  const action = askToStart(draft, service, hold, ifAbsent);
+  const deadlineMs = draft.now + draft.config.ladder.startMs;
+  hold.phase = "starting";
+  hold.step = { action, kind: "start", rung: null, goal: null, gentle: false, sinceMs: draft.now, deadlineMs };
+  say(draft, "start", why, { service: service.name, ...(lease === null ? {} : { lease }), token });
+}
+
+/** The action that starts its processes; the hold ends with a word of its failure, whenever that comes. */
+export function askToStart(draft: Draft, service: Service, hold: Hold, ifAbsent: boolean): string {
+  const { token } = hold;
+  const what = { kind: "start", service: service.name, token, ...(ifAbsent ? { ifAbsent } : {}) } as const;
+  hold.startAction = act(draft, what);
+  return hold.startAction;
 }
 
 /** Sets a lowered service going again, under a new token. */

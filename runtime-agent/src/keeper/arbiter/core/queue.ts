@@ -1,7 +1,7 @@
 import type { Draft } from "./draft.ts";
 import { act, nextArrival, say, tell } from "./draft.ts";
 import { endHold, refuse } from "./holds.ts";
-import type { Hold } from "./state.ts";
+import type { Hold, Waiting } from "./state.ts";
 import type { Service } from "./types.ts";
 
 /** Takes a request in, or refuses it with the reason. Asking again with the same id changes nothing. */
@@ -15,11 +15,22 @@ export function onRequest(draft: Draft, lease: string, name: string): void {
   const service = draft.services.get(name);
   const why = service === undefined ? "no such service is configured" : refusal(draft, service);
   if (service === undefined || why !== undefined) return refuse(draft, lease, why ?? "", service?.name);
-  if (state.queue.length >= config.queue.longest) {
+  if (state.queue.length >= config.queue.longest && !displace(draft, service)) {
     return refuse(draft, lease, `${String(config.queue.longest)} requests wait already`, name);
   }
   state.queue.push({ lease, service: name, seq: nextArrival(draft), sinceMs: draft.now });
   say(draft, "request", `rank ${String(service.rank)}`, { service: name, lease });
+}
+
+/** A full queue gives the place of its last one to a higher rank: no lower one can keep a human out by asking often. */
+function displace(draft: Draft, newcomer: Service): boolean {
+  const { state, services } = draft;
+  const rankOf = (each: Waiting): number => services.get(each.service)?.rank ?? 9;
+  const last = state.queue.toSorted((a, b) => rankOf(b) - rankOf(a) || b.seq - a.seq)[0];
+  if (last === undefined || rankOf(last) <= newcomer.rank) return false;
+  state.queue = state.queue.filter((each) => each !== last);
+  refuse(draft, last.lease, `the queue is full, and ${newcomer.name} comes first`, last.service);
+  return true;
 }
 
 /** Tells those that asked again what they hold, unless this call told them already. */
@@ -73,7 +84,8 @@ export function onRelease(draft: Draft, lease: string): void {
   const held = holderOf(draft, lease);
   if (held === undefined) return;
   if (held.hold.phase === "running") return endHold(draft, held.service, "given back", true);
-  // Lowered, or on its way: it is raised when its turn comes, so that nothing stays frozen, and then holds nothing.
+  // Lowered, or on its way: it is raised when its turn comes, so that nothing stays frozen, and then holds nothing. One
+  // that still starts comes up, and holds nothing either.
   Object.assign(held.hold, { lease: null, granted: false, wants: false });
   say(draft, "release", "given back while lowered", { service: held.service.name, lease });
 }

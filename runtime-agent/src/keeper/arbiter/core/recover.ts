@@ -1,7 +1,7 @@
 import type { ArbiterConfig } from "./config.ts";
 import { act, draftOf, nextToken, outcomeOf, say } from "./draft.ts";
 import type { Draft } from "./draft.ts";
-import { endHold } from "./holds.ts";
+import { askToStart, endHold } from "./holds.ts";
 import { lower } from "./lower.ts";
 import type { ArbiterState, Hold } from "./state.ts";
 import type { Outcome, Service } from "./types.ts";
@@ -72,8 +72,7 @@ function askAgain(draft: Draft, service: Service, hold: Hold): void {
   }
   const again = { ...step, sinceMs: draft.now };
   if (step.kind === "start") {
-    const action = act(draft, { kind: "start", service: service.name, token: hold.token });
-    hold.startAction = action;
+    const action = askToStart(draft, service, hold, service.kind === "interactive");
     hold.step = { ...again, action, deadlineMs: draft.now + ladder.startMs };
   } else {
     const action = act(draft, { kind: "raise", service: service.name, rungs: [...hold.undo], token: hold.token });

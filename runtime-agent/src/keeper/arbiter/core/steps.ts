@@ -29,14 +29,15 @@ function stepDone(
   reason: string | undefined,
 ): void {
   if (step.kind === "lower") return lowerDone(draft, service, hold, step, ok, reason);
-  if (step.kind === "start") return run(draft, service, hold);
-  if (!ok) return raiseFailed(draft, service, hold, reason);
+  if (step.kind === "raise" && !ok) return raiseFailed(draft, service, hold, reason);
   if (hold.lease === null && !hold.wants) {
     delete draft.state.holds[service.name];
-    say(draft, "raised", "rests on the card, and holds nothing", { service: service.name });
+    const what = step.kind === "raise" ? "raised" : "started";
+    say(draft, what, "rests on the card, and holds nothing", { service: service.name });
     return;
   }
-  if (hold.lease === null) say(draft, "raised", "goes on", { service: service.name, token: hold.token });
+  if (step.kind === "raise" && hold.lease === null)
+    say(draft, "raised", "goes on", { service: service.name, token: hold.token });
   run(draft, service, hold);
 }
 

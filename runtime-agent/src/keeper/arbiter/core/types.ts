@@ -22,13 +22,15 @@ export interface Service {
   readonly vramMiB: number;
   /** Whether an open market forbids it: The Muse and research (seed `000_…` §3, rank 1). */
   readonly forbiddenInMarket: boolean;
-  /** Rungs this service can be moved down by, in the order to try them. `kill` is always the last resort. */
+  /** Rungs this service can be moved down by; `ladder.ts` says in which order. `kill` is always the last resort. */
   readonly rungs: readonly Rung[];
   /**
    * Milliseconds that one hold may last before it must be renewed. For a scan, which nobody renews, the longest that one
    * scan may take. A batch is held until its window ends.
    */
   readonly leaseMs: number;
+  /** Whether the shell knows how to start it: then a request for it starts what does not run, before the grant. */
+  readonly startable?: boolean | undefined;
   /** Milliseconds from the start of one scan to the start of the next; only for `kind: "scan"`. */
   readonly everyMs?: number | undefined;
 }
@@ -100,7 +102,8 @@ export type Action = { readonly id: string } & (
   | { readonly kind: "grant"; readonly lease: string; readonly service: string; readonly token: number }
   | { readonly kind: "refuse"; readonly lease: string; readonly reason: string }
   | { readonly kind: "revoke"; readonly lease: string; readonly token: number; readonly reason: string }
-  | { readonly kind: "start"; readonly service: string; readonly token: number }
+  /** `ifAbsent`: nothing is to be done when processes of it are there. Ends with `done` when some are. */
+  | { readonly kind: "start"; readonly service: string; readonly token: number; readonly ifAbsent?: boolean }
   /**
    * Ends with `done` only when the driver (rungs that free VRAM) or the kernel (`frozen 1`) says so. A service may be
    * lowered again while it is frozen: to move its VRAM, thaw it, move, freeze it; to end it, signal it and thaw it.

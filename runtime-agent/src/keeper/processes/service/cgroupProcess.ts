@@ -8,8 +8,21 @@ import type { ProcessStat } from "../pids/stat.ts";
 import type { ServiceProcess, ServiceState } from "./serviceProcess.ts";
 import { stateOfProcesses } from "./stopped.ts";
 
+/** A start command that was begun. */
+interface Launched {
+  /** Why it failed: it ended with another status than 0. Undefined while it runs, and after a good end. */
+  fault(): string | undefined;
+}
+
 /** Starts a service's command; in this cgroup when one is given. */
-export type Starter = (folder: string | undefined) => Promise<void>;
+export type Starter = (folder: string | undefined) => Promise<Launched>;
+
+/** For the wait for a service's processes: true when they are there. @throws ProcessError when its start has failed */
+export function appeared(there: boolean, launched: Launched): true | undefined {
+  const fault = launched.fault();
+  if (!there && fault !== undefined) throw new ProcessError("failed", fault);
+  return there ? true : undefined;
+}
 
 /** A service in a cgroup of its own: the only holder from which no process can slip away. */
 export class CgroupProcess implements ServiceProcess {
@@ -100,9 +113,9 @@ export class CgroupProcess implements ServiceProcess {
     this.#group.create();
     // Left frozen by a crash, the newcomer would be born frozen.
     if (this.#group.isFreezeAsked()) await this.#group.thaw(deadlineMs);
-    await this.#starter(this.#group.folder);
+    const launched = await this.#starter(this.#group.folder);
     await awaitUntil(
-      () => (this.#living().length > 0 ? true : undefined),
+      () => appeared(this.#living().length > 0, launched),
       deadlineMs,
       () => `no process appeared in ${this.#group.path}`,
     );

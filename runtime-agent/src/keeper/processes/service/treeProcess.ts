@@ -6,6 +6,7 @@ import type { SendSignal } from "../pids/signal.ts";
 import { hasEnded, readSame, readStat } from "../pids/stat.ts";
 import type { ProcessId } from "../pids/stat.ts";
 import { ProcessTree } from "../pids/tree.ts";
+import { appeared } from "./cgroupProcess.ts";
 import type { Starter } from "./cgroupProcess.ts";
 import type { ServiceProcess, ServiceState } from "./serviceProcess.ts";
 import { stateOfProcesses } from "./stopped.ts";
@@ -77,9 +78,9 @@ export class TreeProcess implements ServiceProcess {
     if ((await this.pids()).length > 0) return;
     if (this.#starter === undefined)
       throw new ProcessError("unsupported", `${this.description}: nothing says how to start it`);
-    await this.#starter(undefined);
+    const launched = await this.#starter(undefined);
     await awaitUntil(
-      () => ((this.#find()?.members().length ?? 0) > 0 ? true : undefined),
+      () => appeared((this.#find()?.members().length ?? 0) > 0, launched),
       deadlineMs,
       () => `${this.description}: no process appeared`,
     );
