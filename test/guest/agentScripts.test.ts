@@ -249,7 +249,8 @@ describe("agent on a real systemd, over a real sshd", function () {
     const first = renderPrepareStep(context, { login: adminUser, secretNames: ["psk"] });
     const all = [step.create, step.delete, first.create, first.delete];
     for (const text of all) {
-      const ran = await guest.ssh("shellcheck --shell=sh -", { stdin: text });
+      // SC2016: `$MAINPID` in the unit is for systemd to expand, not for the shell.
+      const ran = await guest.ssh("shellcheck --shell=sh --exclude=SC2016 -", { stdin: text });
       assert.equal(ran.stdout, "");
     }
   });
