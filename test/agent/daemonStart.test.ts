@@ -2,14 +2,12 @@
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ArbiterSite, buildAgent } from "../support/arbiterDaemon.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ArbiterSite } from "../support/arbiterDaemon.ts";
 import type { AgentProgram, Daemon } from "../support/arbiterDaemon.ts";
-import { night, openScene } from "../support/arbiterScene.ts";
+import { night, openScene, programOrSkip } from "../support/arbiterScene.ts";
 import type { Scene } from "../support/arbiterScene.ts";
-import { burnerMissing } from "../support/burner.ts";
 import type { Cgroup } from "../../runtime-agent/src/keeper/processes/cgroup/cgroup.ts";
-import { openTestCgroups } from "../support/cgroup.ts";
-import { skip } from "../run/skip.ts";
 
 describe("arbiter daemon: a service that it starts on request", () => {
   let program: AgentProgram;
@@ -18,12 +16,7 @@ describe("arbiter daemon: a service that it starts on request", () => {
   let llama: Cgroup;
 
   before(async function () {
-    const missing = burnerMissing();
-    if (missing !== undefined) skip(this, missing);
-    const groups = openTestCgroups();
-    if ("missing" in groups) skip(this, groups.missing);
-    await groups.remove();
-    program = await buildAgent();
+    program = await programOrSkip(this);
   });
   after(() => program?.remove());
   beforeEach(async () => {
@@ -79,7 +72,10 @@ describe("arbiter daemon: a service that it starts on request", () => {
     process.kill(pid, "SIGKILL");
     await daemon.until((now) => now.holder?.service === "muse", "its end is seen");
     assert.equal((await daemon.ask("llama")).state, "held");
-    assert.equal(await readFile(started, "utf8"), "x\nx\n");
+    // A process is there before its shell has written its first line.
+    const written = (): Promise<string> => readFile(started, "utf8");
+    for (let look = 0; look < 200 && (await written()) === "x\n"; look += 1) await sleep(10);
+    assert.equal(await written(), "x\nx\n");
     assert.equal(await daemon.stop(), 0);
     assert.equal(llama.pids().length, 1, "it lives on without the Keeper");
   });
