@@ -3,13 +3,11 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { callLocalApi } from "../../runtime-agent/src/shared/localApi/client.ts";
-import { ArbiterSite, buildAgent } from "../support/arbiterDaemon.ts";
+import { ArbiterSite } from "../support/arbiterDaemon.ts";
 import type { AgentProgram, Daemon } from "../support/arbiterDaemon.ts";
-import { configureScene, night, openScene } from "../support/arbiterScene.ts";
+import { configureScene, night, openScene, programOrSkip } from "../support/arbiterScene.ts";
 import type { Scene, SceneSettings } from "../support/arbiterScene.ts";
-import { brokenChains, burnerMissing } from "../support/burner.ts";
-import { openTestCgroups } from "../support/cgroup.ts";
-import { skip } from "../run/skip.ts";
+import { brokenChains } from "../support/burner.ts";
 
 describe("arbiter daemon", () => {
   let program: AgentProgram;
@@ -17,12 +15,7 @@ describe("arbiter daemon", () => {
   let site: ArbiterSite;
 
   before(async function () {
-    const missing = burnerMissing();
-    if (missing !== undefined) skip(this, missing);
-    const groups = openTestCgroups();
-    if ("missing" in groups) skip(this, groups.missing);
-    await groups.remove();
-    program = await buildAgent();
+    program = await programOrSkip(this);
   });
   after(() => program?.remove());
   beforeEach(async () => {

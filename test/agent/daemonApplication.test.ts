@@ -4,13 +4,11 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { Server } from "node:http";
-import { skip } from "../run/skip.ts";
-import { ArbiterSite, buildAgent } from "../support/arbiterDaemon.ts";
+import { ArbiterSite } from "../support/arbiterDaemon.ts";
 import type { AgentProgram, Daemon } from "../support/arbiterDaemon.ts";
-import { night, openScene } from "../support/arbiterScene.ts";
+import { night, openScene, programOrSkip } from "../support/arbiterScene.ts";
 import type { Scene } from "../support/arbiterScene.ts";
-import { brokenChains, burnerMissing } from "../support/burner.ts";
-import { openTestCgroups } from "../support/cgroup.ts";
+import { brokenChains } from "../support/burner.ts";
 import { fakeCard } from "../support/fakeGpu.ts";
 import type { FakeCard } from "../support/fakeGpu.ts";
 
@@ -31,13 +29,8 @@ describe("arbiter daemon: the application's own API", () => {
   const lagMs = 400;
 
   before(async function () {
-    const missing = burnerMissing();
-    if (missing !== undefined) skip(this, missing);
-    const groups = openTestCgroups();
-    if ("missing" in groups) skip(this, groups.missing);
-    await groups.remove();
     card = await fakeCard(this);
-    program = await buildAgent();
+    program = await programOrSkip(this);
   });
   after(async () => {
     await card?.remove();

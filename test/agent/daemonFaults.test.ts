@@ -6,12 +6,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runKeeperFaults } from "../campaign/keeper/index.ts";
 import { skip } from "../run/skip.ts";
-import { ArbiterSite, buildAgent } from "../support/arbiterDaemon.ts";
+import { ArbiterSite } from "../support/arbiterDaemon.ts";
 import type { AgentProgram, Daemon } from "../support/arbiterDaemon.ts";
-import { configureScene, night, openScene } from "../support/arbiterScene.ts";
+import { configureScene, night, openScene, programOrSkip } from "../support/arbiterScene.ts";
 import type { Scene, SceneSettings } from "../support/arbiterScene.ts";
-import { brokenChains, burnerMissing } from "../support/burner.ts";
-import { openTestCgroups } from "../support/cgroup.ts";
+import { brokenChains } from "../support/burner.ts";
 import { fakeCard } from "../support/fakeGpu.ts";
 import type { FakeCard } from "../support/fakeGpu.ts";
 
@@ -23,13 +22,8 @@ describe("arbiter daemon: faults", () => {
   const env = { HIVE_LAB_CLOCK: night };
 
   before(async function () {
-    const missing = burnerMissing();
-    if (missing !== undefined) skip(this, missing);
-    const groups = openTestCgroups();
-    if ("missing" in groups) skip(this, groups.missing);
-    await groups.remove();
     card = await fakeCard(this);
-    program = await buildAgent();
+    program = await programOrSkip(this);
   });
   after(async () => {
     await card?.remove();

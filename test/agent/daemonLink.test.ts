@@ -8,13 +8,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connectToArbiter } from "../../runtime-agent/src/keeper/link/hostLink.ts";
 import type { HostLink } from "../../runtime-agent/src/keeper/link/hostLink.ts";
 import { realClock } from "../../runtime-agent/src/shared/clock.ts";
-import { skip } from "../run/skip.ts";
-import { ArbiterSite, buildAgent } from "../support/arbiterDaemon.ts";
+import { ArbiterSite } from "../support/arbiterDaemon.ts";
 import type { AgentProgram } from "../support/arbiterDaemon.ts";
-import { configureScene, night, openScene } from "../support/arbiterScene.ts";
+import { configureScene, night, openScene, programOrSkip } from "../support/arbiterScene.ts";
 import type { Scene } from "../support/arbiterScene.ts";
-import { burnerMissing } from "../support/burner.ts";
-import { openTestCgroups } from "../support/cgroup.ts";
 
 function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -36,12 +33,7 @@ describe("arbiter daemon: link", () => {
   let link: HostLink | undefined;
 
   before(async function () {
-    const missing = burnerMissing();
-    if (missing !== undefined) skip(this, missing);
-    const groups = openTestCgroups();
-    if ("missing" in groups) skip(this, groups.missing);
-    await groups.remove();
-    program = await buildAgent();
+    program = await programOrSkip(this);
     scene = await openScene();
     site = await ArbiterSite.open(program);
   });

@@ -8,14 +8,11 @@ import { initialState } from "../../runtime-agent/src/keeper/arbiter/core/state.
 import { Memory } from "../../runtime-agent/src/keeper/arbiter/memory.ts";
 import { decodeLine, encodeLine } from "../../runtime-agent/src/shared/journal/line.ts";
 import { createLog } from "../../runtime-agent/src/shared/log.ts";
-import { skip } from "../run/skip.ts";
 import { temporaryFolder } from "../support/agentChild.ts";
-import { ArbiterSite, buildAgent } from "../support/arbiterDaemon.ts";
+import { ArbiterSite } from "../support/arbiterDaemon.ts";
 import type { AgentProgram } from "../support/arbiterDaemon.ts";
-import { configureScene, night, openScene } from "../support/arbiterScene.ts";
+import { configureScene, night, openScene, programOrSkip } from "../support/arbiterScene.ts";
 import type { Scene } from "../support/arbiterScene.ts";
-import { burnerMissing } from "../support/burner.ts";
-import { openTestCgroups } from "../support/cgroup.ts";
 
 const log = createLog({ level: "error", write: () => undefined });
 
@@ -116,12 +113,7 @@ describe("arbiter daemon: a power cut", () => {
   let site: ArbiterSite;
 
   before(async function () {
-    const missing = burnerMissing();
-    if (missing !== undefined) skip(this, missing);
-    const groups = openTestCgroups();
-    if ("missing" in groups) skip(this, groups.missing);
-    await groups.remove();
-    program = await buildAgent();
+    program = await programOrSkip(this);
     scene = await openScene();
     site = await ArbiterSite.open(program);
   });

@@ -1,7 +1,9 @@
 // A batch of real busy processes in a cgroup, a human's service beside it, and an arbiter between them.
-import { startBurner } from "./burner.ts";
+import { skip } from "../run/skip.ts";
+import { burnerMissing, startBurner } from "./burner.ts";
 import type { Burner } from "./burner.ts";
-import type { ArbiterSite } from "./arbiterDaemon.ts";
+import { buildAgent } from "./arbiterDaemon.ts";
+import type { AgentProgram, ArbiterSite } from "./arbiterDaemon.ts";
 import { openTestCgroups } from "./cgroup.ts";
 import type { TestCgroups } from "./cgroup.ts";
 
@@ -14,6 +16,16 @@ export interface Scene {
   /** Whether the kernel says that the batch is frozen, now. */
   frozen(): boolean;
   close(): Promise<void>;
+}
+
+/** The agent's program for tests with a scene; skips them where this machine can have none. */
+export async function programOrSkip(context: Mocha.Context): Promise<AgentProgram> {
+  const missing = burnerMissing();
+  if (missing !== undefined) skip(context, missing);
+  const groups = openTestCgroups();
+  if ("missing" in groups) skip(context, groups.missing);
+  await groups.remove();
+  return buildAgent();
 }
 
 /** Starts the batch's processes. Throws the reason where no cgroup v2 can be used. */

@@ -1,7 +1,7 @@
-/** A configuration that is read again while the host side runs: taken over whole, or refused with every fault. */
+/** What of the host side's configuration may change while it runs. */
 import type { KeeperConfig } from "../../../../components/shared/agent/keeperConfig.ts";
-import type { Checked, Fault } from "../../../../components/shared/faults.ts";
-import { loadKeeperConfig } from "../../shared/config.ts";
+import type { Checked } from "../../../../components/shared/faults.ts";
+import { rereadKeeperConfig } from "../reread.ts";
 
 export type WithHost = KeeperConfig & { readonly host: NonNullable<KeeperConfig["host"]> };
 
@@ -17,17 +17,7 @@ function fixedParts({ side, paths, log, api, metrics, host }: KeeperConfig): Rea
 
 /** The new configuration of a running host side, or why it stays with the one it has. Never throws. */
 export async function rereadHostConfig(file: string, running: WithHost): Promise<Checked<WithHost>> {
-  const read = await loadKeeperConfig(file);
+  const read = await rereadKeeperConfig(file, running, fixedParts);
   if (!read.ok) return read;
-  const before = fixedParts(running);
-  const faults: Fault[] = Object.entries(fixedParts(read.value))
-    .filter(([property, value]) => JSON.stringify(value) !== JSON.stringify(before[property]))
-    .map(([property]) => ({
-      property,
-      value: "changed",
-      limit: "unchanged while the agent runs",
-      fix: "Restart the agent to change it.",
-    }));
-  if (faults.length === 0 && hasHost(read.value)) return { ok: true, value: read.value };
-  return { ok: false, faults };
+  return hasHost(read.value) ? { ok: true, value: read.value } : { ok: false, faults: [] };
 }
