@@ -44,7 +44,7 @@ export async function clearLocks(
     if (options.dryRun === true) return broken;
     if (first === undefined) {
       endOrphanedPlugins(`file://${backendFolder}`);
-      for (const file of mendAttributes(backendFolder)) {
+      for (const file of await mendAttributes(backendFolder)) {
         const line = `removed ${file}, which a killed writer left half-made`;
         progress(`repair: ${line}`);
         broken.push(line);

@@ -3,10 +3,15 @@ import { CommandFailure } from "../output/failure.ts";
 import { progress } from "../output/terminal.ts";
 import { type HolderFacts, type LockInfo, judgeLock, locksInMessage, observeHolder } from "./lock.ts";
 
-/** What the engine said when it refused because of a lock; `undefined` when it did not. Pure. */
+/**
+ * What the engine said when it refused because of a lock; `undefined` when it did not. Two engines that reach for the
+ * lock at once may also trip over each other's file while it is made or removed. Pure.
+ */
 export function refusal({ message = "", progress: { errors, steps } }: Outcome): string | undefined {
   if (steps.length > 0) return undefined;
-  return [message, ...errors.map(({ limit }) => limit)].find((text) => /currently locked/.test(text));
+  return [message, ...errors.map(({ limit }) => limit)].find((text) =>
+    /currently locked|\/\.pulumi\/locks\/\S+: no such file/.test(text),
+  );
 }
 
 /** Why locks may be broken, one reason each; or why not. All must be dead: `pulumi cancel` breaks every one. Pure. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { mendAttributes } from "../../cli/repair/attributes.ts";
@@ -9,7 +9,7 @@ describe("files that a killed engine left half-made in a backend", () => {
   beforeEach(() => (backend = mkdtempSync(join(tmpdir(), "hive-backend-"))));
   afterEach(() => rmSync(backend, { recursive: true, force: true }));
 
-  it("are removed: empty attributes and parts that were never put in place, and nothing else", () => {
+  it("are removed: empty attributes and parts that were never put in place, and nothing else", async () => {
     const files = {
       ".pulumi/stacks/hive/genesis.json": "{}",
       ".pulumi/stacks/hive/genesis.json.attrs": "",
@@ -23,7 +23,7 @@ describe("files that a killed engine left half-made in a backend", () => {
       mkdirSync(dirname(join(backend, name)), { recursive: true });
       writeFileSync(join(backend, name), text);
     }
-    mendAttributes(backend);
+    await mendAttributes(backend);
     assert.deepEqual(
       Object.keys(files).filter((name) => existsSync(join(backend, name))),
       [
@@ -33,10 +33,28 @@ describe("files that a killed engine left half-made in a backend", () => {
         "elsewhere.attrs",
       ],
     );
-    assert.deepEqual(mendAttributes(backend), []);
+    assert.deepEqual(await mendAttributes(backend), []);
   });
 
-  it("are none where there is no backend yet", () => {
-    assert.deepEqual(mendAttributes(join(backend, "none")), []);
+  it("are left alone while another engine writes them", async () => {
+    const locks = join(backend, ".pulumi/locks/organization/hive/genesis");
+    mkdirSync(locks, { recursive: true });
+    const part = join(locks, "a.json.18ea2110603b93bb.tmp");
+    const attributes = join(locks, "b.json.attrs");
+    writeFileSync(part, "{");
+    writeFileSync(attributes, "");
+    const mended = mendAttributes(backend);
+    setTimeout(() => {
+      renameSync(part, join(locks, "a.json"));
+      writeFileSync(attributes, "{}");
+      // The next write makes a part of the same name anew.
+      writeFileSync(part, "{");
+    }, 100);
+    assert.deepEqual(await mended, []);
+    assert.ok(existsSync(part) && existsSync(attributes));
+  });
+
+  it("are none where there is no backend yet", async () => {
+    assert.deepEqual(await mendAttributes(join(backend, "none")), []);
   });
 });

@@ -42,7 +42,7 @@ const service = strict({
   /** Unique name; the audience of its token and its line in the journal. */
   name: label,
   /** 2 EVA, 3 The Sentinel, 4 The Muse and research. Rank 1, The Banker, computes on CPU cores and holds no GPU. */
-  rank: z.union([z.literal(2), z.literal(3), z.literal(4)], {
+  rank: z.literal([2, 3, 4], {
     error: says("2, 3 or 4", "Rank 1 is the market's: it holds no GPU."),
   }),
   kind: oneOf(

@@ -49,7 +49,7 @@ export function oneOf<const T extends readonly [string, ...string[]]>(
 
 export const yesOrNo = z.boolean({ error: says("true or false", "Write true or false, without quotes.") });
 
-export function list<T extends z.ZodType>(item: T, most: number, what: string): z.ZodArray<T> {
+export function list<T extends z.core.SomeType>(item: T, most: number, what: string): z.ZodArray<T> {
   const error = says(`a list of at most ${String(most)} ${what}`, "Write a list, one item a line, each after a dash.");
   return z.array(item, { error }).max(most, { error });
 }

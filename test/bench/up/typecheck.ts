@@ -1,10 +1,10 @@
 /** The type check of the whole project against a program that only has the same imports. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import ts from "typescript";
 import { filesBelow } from "../../../cli/setup/hashing.ts";
 import { projectRoot } from "../../../cli/setup/paths.ts";
+import { typesCommand } from "../../run/check/types.ts";
 import { undoOnSignal } from "../cleanup.ts";
 import { type Figures, type Pair, median, medianRatio, ratioRange } from "../statistics.ts";
 import { type MeasuredRun, measuredRun } from "./measuredRun.ts";
@@ -71,9 +71,10 @@ async function bareBelow(folder: string, folders: readonly string[]): Promise<st
 type Compiler = "typescript-native" | "typescript";
 
 function check(compiler: Compiler, project: string): Promise<MeasuredRun> {
-  const tsc = join(dirname(createRequire(import.meta.url).resolve(`${compiler}/package.json`)), "bin", "tsc");
+  const [script, ...args] = compiler === "typescript-native" ? typesCommand : ["typescript/bin/tsc", "-p"];
+  const tsc = join(projectRoot, "node_modules", script);
   // Errors are the business of `npm run check`: finding them takes no less time. Watched often: the native one is quick.
-  return measuredRun(process.execPath, [tsc, "-p", project], { cwd: projectRoot, watch: true, accept: [0, 1, 2] });
+  return measuredRun(process.execPath, [tsc, ...args, project], { cwd: projectRoot, watch: true, accept: [0, 1, 2] });
 }
 
 interface Row {

@@ -5,6 +5,7 @@ import type { Outcome } from "../outcome.ts";
 import { importFaults, lengthFaults } from "./imports.ts";
 import { licenceFaults } from "./licences.ts";
 import { goSumFaults, lockfileFaults } from "./locks.ts";
+import { typesCommand } from "./types.ts";
 
 interface Check {
   readonly title: string;
@@ -31,7 +32,7 @@ function tool(title: string, script: string, ...args: string[]): Check {
 
 const checks: readonly Check[] = [
   tool("lint (fix: npx eslint --fix .)", "eslint/bin/eslint.js", "--max-warnings", "0", "."),
-  tool("types", "typescript-native/bin/tsc", "-p", "."),
+  tool("types", ...typesCommand, "."),
   tool("format (fix: npx prettier --write .)", "prettier/bin/prettier.cjs", "--check", "--log-level", "warn", "."),
   tool("dead code", "knip/bin/knip.js", "--no-progress", "--no-config-hints"),
   { title: "imports go one way", faults: importFaults },

@@ -18,6 +18,12 @@ export interface Esphome {
   readonly env: Readonly<Record<string, string>>;
 }
 
+/** Python keeps what it compiled beside the sources: without, every start of ESPHome compiles it all again. */
+const environment = (site: string): Readonly<Record<string, string>> => ({
+  PYTHONPATH: site,
+  PYTHONDONTWRITEBYTECODE: "",
+});
+
 async function pip(site: string, list: string, signal?: AbortSignal): Promise<void> {
   const how = ["--quiet", "--no-deps", "--require-hashes", "--no-build-isolation", "--no-compile"];
   const ended = await run("python3", ["-m", "pip", "install", ...how, "--target", site, "-r", list], {
@@ -32,13 +38,17 @@ const recipe: Recipe = {
   name: "esphome",
   version,
   key: createHash("sha256")
-    .update(lists.map((list) => readFileSync(list, "utf8")).join("\n"))
+    .update([...lists, import.meta.filename].map((file) => readFileSync(file, "utf8")).join("\n"))
     .digest("hex")
     .slice(0, 16),
   build: async ({ folder, progress, signal }) => {
     progress(`esphome: installing ESPHome ${version} from PyPI (half a minute, 180 MB)`);
     for (const list of lists) await pip(join(folder, "site"), list, signal);
     await rm(join(folder, "bin"), { recursive: true, force: true });
+    // The first start is part of the making: a machine may add its own authorities to certifi's list then.
+    const env = { ...process.env, ...environment(join(folder, "site")) };
+    const ended = await run("python3", ["-m", "esphome", "version"], { env, timeoutMs: 120_000, signal });
+    if (ended.status !== 0) throw new Error(`esphome: ${ended.fault ?? ended.stderr.trim().slice(-2000)}`);
   },
 };
 
@@ -50,5 +60,5 @@ export async function esphomeTool(progress: (line: string) => void): Promise<Esp
     return { missing: `ESPHome is pinned for Python ${python}, here is ${found.stdout.trim()}` };
   const options: ArtifactOptions = { cache: cacheRoot(), progress };
   const folder = (await cachedArtifact(recipe, options)) ?? (await ensureArtifact(recipe, options));
-  return { file: "python3", args: ["-m", "esphome"], env: { PYTHONPATH: join(folder, "site") } };
+  return { file: "python3", args: ["-m", "esphome"], env: environment(join(folder, "site")) };
 }

@@ -84,11 +84,11 @@ export type Frame<T> = { readonly ok: true; readonly message: T } | { readonly o
 
 /** Cuts a stream of bytes into messages, keeping at most one frame in memory. After a fault it yields nothing more. */
 export class FrameReader<T> {
-  readonly #schema: z.ZodType<T>;
+  readonly #schema: z.core.$ZodType<T>;
   #rest: Buffer = Buffer.alloc(0);
   #broken = false;
 
-  constructor(schema: z.ZodType<T>) {
+  constructor(schema: z.core.$ZodType<T>) {
     this.#schema = schema;
   }
 
@@ -117,7 +117,7 @@ export class FrameReader<T> {
     } catch {
       return this.#fail("not JSON");
     }
-    const parsed = this.#schema.safeParse(value);
+    const parsed = z.safeParse(this.#schema, value);
     return parsed.success ? { ok: true, message: parsed.data } : this.#fail("not a message");
   }
 

@@ -6,7 +6,7 @@ import { encodeFrame, FrameReader, TokenBucket } from "./protocol.ts";
 
 export interface SessionOptions<In> {
   readonly socket: TLSSocket;
-  readonly schema: z.ZodType<In>;
+  readonly schema: z.core.$ZodType<In>;
   /** A peer that says nothing for so long is gone, whatever TCP thinks, ms. */
   readonly silenceMs: number;
   readonly onMessage: (message: In) => void;

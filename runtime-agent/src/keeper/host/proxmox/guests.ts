@@ -33,8 +33,8 @@ export interface Guests {
   perform(action: HostAction): Promise<void>;
 }
 
-function parse<T>(schema: z.ZodType<T>, where: string, data: unknown): T {
-  const parsed = schema.safeParse(data);
+function parse<T>(schema: z.core.$ZodType<T>, where: string, data: unknown): T {
+  const parsed = z.safeParse(schema, data);
   if (parsed.success) return parsed.data;
   throw new PveError("nonsense", where, "an answer of another form");
 }

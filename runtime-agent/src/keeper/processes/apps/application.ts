@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { z } from "zod";
+import { z } from "zod";
 import { ProcessError } from "../errors.ts";
 import { callHttp, jsonOf, shortBody } from "../httpCall.ts";
 import type { HttpAnswer } from "../httpCall.ts";
@@ -72,9 +72,9 @@ export class AppClient {
   }
 
   /** Reads what a GET answers. @throws ProcessError `failed` when it is not what the schema says */
-  async read<T>(path: string, schema: z.ZodType<T>, deadline: Deadline): Promise<T> {
+  async read<T>(path: string, schema: z.core.$ZodType<T>, deadline: Deadline): Promise<T> {
     const answer = await this.send("GET", path, deadline);
-    const parsed = schema.safeParse(jsonOf(answer, `${this.#name}: GET ${path}`));
+    const parsed = z.safeParse(schema, jsonOf(answer, `${this.#name}: GET ${path}`));
     if (parsed.success) return parsed.data;
     const [issue] = parsed.error.issues;
     throw new ProcessError(

@@ -124,8 +124,8 @@ export class ContainerEngine {
     );
   }
 
-  #parse<T>(schema: z.ZodType<T>, answer: HttpAnswer, what: string): T {
-    const parsed = schema.safeParse(jsonOf(answer, `${this.flavour.kind}: ${what}`));
+  #parse<T>(schema: z.core.$ZodType<T>, answer: HttpAnswer, what: string): T {
+    const parsed = z.safeParse(schema, jsonOf(answer, `${this.flavour.kind}: ${what}`));
     if (parsed.success) return parsed.data;
     const [issue] = parsed.error.issues;
     throw new ProcessError(
