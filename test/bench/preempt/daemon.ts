@@ -1,5 +1,6 @@
 /** A human's request through the daemon's socket while a batch of busy processes runs: from the request to the grant. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { launcherEnvironment, launcherFlags } from "../../../runtime-agent/build/tarball.ts";
 import { ArbiterSite, buildAgent } from "../../support/arbiterDaemon.ts";
 import type { AgentProgram } from "../../support/arbiterDaemon.ts";
 import { configureScene, night, openScene } from "../../support/arbiterScene.ts";
@@ -39,7 +40,10 @@ export async function measurePreempt(options: PreemptOptions): Promise<PreemptFi
   const forget = undoOnSignal(() => void close());
   try {
     await configureScene(site, scene, { root: { log: { level: "warning" } } });
-    const daemon = await site.start({ env: { HIVE_LAB_CLOCK: night } });
+    const daemon = await site.start({
+      env: { ...launcherEnvironment, HIVE_LAB_CLOCK: night },
+      flags: launcherFlags,
+    });
     await daemon.until(({ holder }) => holder?.service === "muse", "the batch runs");
     const grantMs: number[] = [];
     let movedCount = 0;

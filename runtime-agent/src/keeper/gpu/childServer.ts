@@ -19,8 +19,12 @@ export interface ChildHandler {
 const lineBytesMax = 65_536;
 const rest = new Int32Array(new SharedArrayBuffer(4));
 
+/** Kept, for the same reason as the driver's (`nvmlLibrary.ts`). */
+const outgoing = Buffer.alloc(lineBytesMax);
+
 function say(message: object): void {
-  let left = Buffer.from(`${JSON.stringify(message)}\n`);
+  const line = `${JSON.stringify(message)}\n`;
+  let left = Buffer.byteLength(line) > outgoing.length ? Buffer.from(line) : outgoing.subarray(0, outgoing.write(line));
   while (left.length > 0) {
     try {
       left = left.subarray(writeSync(1, left));

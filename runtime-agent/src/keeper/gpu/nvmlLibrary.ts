@@ -25,6 +25,10 @@ function toMiB(bytes: bigint): number {
 /** One card, opened. Every method throws a `LibraryError` with the driver's code. */
 export class NvmlCard {
   readonly #library: Library;
+  /** What the driver writes into, kept: memory that each sample takes anew and a later one frees comes to pieces. */
+  readonly #out = Buffer.alloc(Math.max(memoryV2.size, memoryV1.size));
+  readonly #count = Buffer.alloc(4);
+  #list = Buffer.alloc(64 * processInfo.size);
   #device = 0n;
 
   constructor(path: string) {
@@ -122,7 +126,7 @@ export class NvmlCard {
 
   /** A u32 by pointer, with an optional selector before it. */
   #u32(name: string, which?: number): number | undefined {
-    const out = Buffer.alloc(4);
+    const out = this.#out;
     return this.#optional(() => {
       if (which === undefined) this.#onDevice(name, ["pointer"], out);
       else this.#onDevice(name, ["int", "pointer"], which, out);
@@ -137,7 +141,7 @@ export class NvmlCard {
 
   /** Two u32: by two pointers, or as one struct of two. */
   #pair(name: string, asStruct?: readonly CType[]): readonly [number, number] | undefined {
-    const both = Buffer.alloc(8);
+    const both = this.#out;
     return this.#optional(() => {
       if (asStruct) this.#call(name, asStruct, this.#device, both);
       else this.#onDevice(name, ["pointer", "pointer"], both, both.subarray(4));
@@ -146,7 +150,7 @@ export class NvmlCard {
   }
 
   #memory(): Pick<GpuSample, "vramTotalMiB" | "vramUsedMiB" | "vramFreeMiB"> {
-    const v2 = Buffer.alloc(memoryV2.size);
+    const v2 = this.#out.fill(0);
     v2.writeUInt32LE(memoryV2.version, 0);
     try {
       this.#onDevice("nvmlDeviceGetMemoryInfo_v2", ["pointer"], v2);
@@ -155,7 +159,7 @@ export class NvmlCard {
       const code = error instanceof LibraryError ? error.code : undefined;
       if (code !== nvml.nvmlFunctionNotFound && code !== nvml.nvmlVersionMismatch) throw error;
     }
-    const v1 = Buffer.alloc(memoryV1.size);
+    const v1 = this.#out;
     this.#onDevice("nvmlDeviceGetMemoryInfo", ["pointer"], v1);
     return vram(v1.readBigUInt64LE(memoryV1.total), v1.readBigUInt64LE(memoryV1.free));
   }
@@ -170,16 +174,17 @@ export class NvmlCard {
   }
 
   #processList(name: string, kind: GpuProcess["kind"]): GpuProcess[] {
-    const count = Buffer.alloc(4);
+    const count = this.#count;
     // The list may grow between two calls; a handful of tries is enough, and the bound keeps a broken driver out.
-    for (let room = 64, tries = 0; tries < 5; tries += 1) {
-      const list = Buffer.alloc(room * processInfo.size);
+    for (let tries = 0; tries < 5; tries += 1) {
+      const list = this.#list;
+      const room = list.length / processInfo.size;
       count.writeUInt32LE(room, 0);
       try {
         this.#onDevice(name, ["pointer", "pointer"], count, list);
       } catch (error) {
         if (!(error instanceof LibraryError) || error.code !== nvml.nvmlInsufficientSize) throw error;
-        room = Math.min(count.readUInt32LE(0) + 16, 65_536);
+        this.#list = Buffer.alloc(Math.min(count.readUInt32LE(0) + 16, 65_536) * processInfo.size);
         continue;
       }
       return Array.from({ length: Math.min(count.readUInt32LE(0), room) }, (_, index) => {

@@ -159,7 +159,8 @@ export async function startLocalApi(options: LocalApiOptions): Promise<LocalApi>
       requestTimeout,
       headersTimeout: Math.min(5000, requestTimeout),
       keepAliveTimeout: 60_000,
-      connectionsCheckingInterval: Math.min(1000, requestTimeout),
+      // Each look wakes an agent that has nothing else to do: a slow client may stay this much longer.
+      connectionsCheckingInterval: Math.min(5000, requestTimeout),
       maxHeaderSize: 8192,
       highWaterMark: 16 * 1024,
     });
