@@ -120,11 +120,11 @@ const fullDisk: Fault = async (arena, random) => {
     // What still fits into the journal's last page is written, and may be granted.
     if (held === undefined) {
       const answer = await arena.ask(daemon, 0.2);
-      // Between two attempts to write, a line that still fits may take the fault back for a moment.
+      // On a slow machine the grant may come after her short wait: then it must be there, else the status says why.
       if (answer?.state !== "held") {
         const isTold = ({ journalFault, holder }: Awaited<ReturnType<Daemon["status"]>>): boolean =>
           journalFault !== null || holder?.service === "eva";
-        await daemon.until(isTold, "the status says why, or it is granted after all");
+        await daemon.until(isTold, "the status says why, or it is granted after her wait");
       }
     } else if ((await daemon.renew(held.lease)).state !== "held") throw new Error("a full disk took a grant away");
     if (random() < 0.3) await killed(daemon);
