@@ -27,7 +27,7 @@ export async function checkHost(target: Target, session: Session, host: HostConn
   return judgePreflight(
     await observe(host, target, known),
     parsed.value,
-    plan.value.machines,
+    plan.value,
     declaredObjects(parsed.value, plan.value),
   );
 }

@@ -1,6 +1,6 @@
 import type { Fault } from "../../components/shared/faults.ts";
+import type { GenesisPlan } from "../../components/shared/genesisPlan.ts";
 import type { GenesisSettings } from "../../components/shared/genesisSettings.ts";
-import type { Machine } from "../../components/shared/machines.ts";
 import { physicalCores } from "../../components/shared/topology.ts";
 import type { HostObject } from "../repair/objects.ts";
 import type { HostObservation } from "./observation.ts";
@@ -25,7 +25,7 @@ const hiddenRamShare = 0.05;
 export function judgePreflight(
   seen: HostObservation,
   settings: GenesisSettings,
-  machines: readonly Pick<Machine, "id" | "hostname">[],
+  { machines, addresses }: Pick<GenesisPlan, "machines" | "addresses">,
   declared: readonly Pick<HostObject, "kind" | "id">[],
 ): Fault[] {
   const faults: Fault[] = [];
@@ -78,6 +78,18 @@ export function judgePreflight(
       `an existing bridge: ${seen.bridges.join(", ") || "there is none"}`,
       "It is adopted, never made: create it in the host's network settings, or name another.",
     );
+  for (const nic of addresses.nics) {
+    const own = seen.addresses?.find(({ address }) => address === nic.address);
+    if (own !== undefined)
+      add(
+        `networks.${nic.network}`,
+        `${nic.address} for machine ${String(nic.machine)}`,
+        `an address that the host itself does not have: ${own.iface} has it`,
+        nic.network === "lan"
+          ? "Raise networks.lan.firstHost, or set endpoint and ssh.host to that address: they are left out."
+          : `Choose another subnet: pulumi config set --path hive:networks.${nic.network}.cidr SUBNET`,
+      );
+  }
   if (seen.zfsPools !== undefined && !seen.zfsPools.includes(storage.pool))
     add(
       "storage.pool",

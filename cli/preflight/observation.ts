@@ -15,6 +15,8 @@ export interface HostObservation {
   readonly uid: number | undefined;
   readonly hasQm: boolean | undefined;
   readonly bridges: readonly string[] | undefined;
+  /** IPv4 addresses of the host itself, each with its interface. */
+  readonly addresses: readonly { readonly iface: string; readonly address: string }[] | undefined;
   readonly zfsPools: readonly string[] | undefined;
   readonly storages:
     | readonly { readonly id: string; readonly content: readonly string[]; readonly freeMiB: number | undefined }[]

@@ -46,6 +46,7 @@ async function observeApi(
     nodes: undefined,
     permissions: undefined,
     bridges: undefined,
+    addresses: undefined,
     zfsPools: undefined,
     storages: undefined,
     pci: undefined,
@@ -62,7 +63,7 @@ async function observeApi(
   }
   const permissions = await maybe(async () => decodePermissions(await api.record("/access/permissions")));
   if (!nodes.includes(node)) return { ...nothing, apiProblem: undefined, nodes, permissions };
-  const [bridges, zfsPools, stores, pci, status] = await Promise.all([
+  const [interfaces, zfsPools, stores, pci, status] = await Promise.all([
     maybe(() => api.list(`/nodes/${node}/network`)),
     maybe(() => api.list(`/nodes/${node}/disks/zfs`)),
     maybe(() => api.list(`/nodes/${node}/storage`)),
@@ -102,7 +103,10 @@ async function observeApi(
     apiProblem: undefined,
     nodes,
     permissions,
-    bridges: bridges?.filter((row) => /bridge/i.test(text(row, "type"))).map((row) => text(row, "iface")),
+    addresses: interfaces?.flatMap((row) =>
+      text(row, "address") === "" ? [] : [{ iface: text(row, "iface"), address: text(row, "address") }],
+    ),
+    bridges: interfaces?.filter((row) => /bridge/i.test(text(row, "type"))).map((row) => text(row, "iface")),
     zfsPools: zfsPools?.map((row) => text(row, "name")),
     storages: stores?.map((row) => ({
       id: text(row, "storage"),

@@ -14,6 +14,8 @@ const settings: GenesisSettings = {
   images: { ...genesisSettings().images, windowsIso: "local:iso/win10.iso" },
 };
 const plan = valueOrThrow("plan", planGenesis(settings));
+const lanNic = plan.addresses.nics.find(({ network }) => network === "lan");
+assert.ok(lanNic !== undefined);
 const needed = neededPrivileges({ storages: ["hive-zfs", "local"], nodeName: "pve", devices: true });
 const gpu = settings.devices.gpu;
 assert.ok(gpu !== undefined);
@@ -28,6 +30,7 @@ const sound: HostObservation = {
   uid: 0,
   hasQm: true,
   bridges: ["vmbr0"],
+  addresses: [{ iface: "vmbr0", address: "192.168.1.10" }],
   zfsPools: ["rpool"],
   storages: [{ id: "local", content: ["iso", "vztmpl", "snippets", "import", "backup"], freeMiB: 90_000 }],
   pci: [{ address: `${gpu.path}.0`, id: gpu.id, iommuGroup: gpu.iommuGroup }],
@@ -40,7 +43,7 @@ const sound: HostObservation = {
 };
 
 const judge = (seen: HostObservation): ReturnType<typeof judgePreflight> =>
-  judgePreflight(seen, settings, plan.machines, declaredObjects(settings, plan));
+  judgePreflight(seen, settings, plan, declaredObjects(settings, plan));
 
 interface Row {
   readonly what: string;
@@ -99,6 +102,14 @@ const rows: readonly Row[] = [
     value: /vmbr0/,
     limit: /vmbr7/,
     fix: /adopted, never made/,
+  },
+  {
+    what: "a host that has a machine's address",
+    change: { addresses: [{ iface: "vmbr0", address: lanNic.address }] },
+    property: "networks.lan",
+    value: new RegExp(`^${lanNic.address} for machine ${String(lanNic.machine)}$`),
+    limit: /vmbr0 has it/,
+    fix: /networks\.lan\.firstHost/,
   },
   {
     what: "no pool",
