@@ -5,6 +5,7 @@ import ssh2 from "ssh2";
 import { stringify } from "yaml";
 import type { LabInfo } from "../../lab/index.ts";
 import { CommandFailure } from "../output/failure.ts";
+import { progress } from "../output/terminal.ts";
 import { projectRoot } from "../setup/paths.ts";
 import { labEnvironment } from "./environment.ts";
 import { labConfig } from "./labConfig.ts";
@@ -32,7 +33,12 @@ export function labTarget(stack: string, info: LabInfo, folder: StateFolder): Ta
   });
   if (!checked.ok)
     throw new CommandFailure("the lab's configuration would reach beyond this machine", { faults: checked.faults });
-  const nodeName = checked.value.plain[`${tracked.project}:nodeName`];
+  const { leftOut, ...written } = checked.value;
+  if (leftOut.includes(`${tracked.project}:keeper`))
+    progress(
+      `lab: ${tracked.project}:keeper is left out here: its guests run no systemd. npm start runs a Keeper beside`,
+    );
+  const nodeName = written.plain[`${tracked.project}:nodeName`];
   writeProject(folder, tracked.project, tracked.settings);
   return {
     kind: "lab",
@@ -47,7 +53,7 @@ export function labTarget(stack: string, info: LabInfo, folder: StateFolder): Ta
     }),
     backendFolder: folder.backend,
     write: {
-      ...checked.value,
+      ...written,
       digestFile: join(folder.root, "secrets.digest.json"),
       digestKey: createHmac("sha256", passphrase).update("secrets").digest("hex"),
     },

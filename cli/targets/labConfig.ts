@@ -25,6 +25,8 @@ export interface LabConnection {
 export interface LabConfig {
   readonly plain: Readonly<Record<string, ConfigValue>>;
   readonly secrets: Readonly<Record<string, string>>;
+  /** Keys of the tracked file that have no place on the lab. */
+  readonly leftOut: readonly string[];
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
@@ -37,21 +39,30 @@ const isSecure = (value: unknown): boolean =>
 /** Values that are connection or secret of the lab's, whatever the tracked file says. */
 const ownKeys = new Set(["endpoint", "insecure", "apiToken", "ssh", "sshPrivateKey", "adminCidrs"]);
 
+/** The Keeper is installed over SSH at addresses of the user's own networks, which the lab must never call. */
+const keeperKeys = new Set(["keeper", "keeperLinkKey", "keeperProxmoxToken", "keeperWatchdogKey"]);
+
 /**
  * The configuration of stack `genesis` on the lab: what the tracked file says, with everything that reaches out replaced.
  * - Keys of providers (`proxmoxve:…`) and of other projects are left out: they could name an endpoint of their own.
  * - Endpoint, token, SSH and admin addresses are the lab's.
  * - A URL anywhere else (images) becomes a path below the lab's own address, its file name kept.
+ * - The Keeper's keys are left out: the lab has a Keeper of its own beside it (`npm start`).
  * - The user's encrypted values are replaced by values made from the lab's seed; nothing of them is read.
  * Pure; refuses a connection that is not loopback and a result that still reaches out.
  */
 export function labConfig(tracked: Readonly<Record<string, unknown>>, lab: LabConnection): Checked<LabConfig> {
   const plain: Record<string, ConfigValue> = {};
   const secrets: Record<string, string> = {};
+  const leftOut: string[] = [];
   for (const [key, value] of Object.entries(tracked)) {
     const name = ownName(key, lab.project);
     if (name === undefined || ownKeys.has(name)) continue;
     const full = `${lab.project}:${name}`;
+    if (keeperKeys.has(name)) {
+      leftOut.push(full);
+      continue;
+    }
     if (isSecure(value)) secrets[full] = standIn(lab.secretSeed, full);
     else plain[full] = localized(value, lab, full);
   }
@@ -64,7 +75,7 @@ export function labConfig(tracked: Readonly<Record<string, unknown>>, lab: LabCo
   secrets[named("apiToken")] = lab.apiToken;
   secrets[named("sshPrivateKey")] = lab.sshPrivateKey;
   const faults = outsideFaults({ plain, secrets }, lab.project);
-  return faults.length === 0 ? { ok: true, value: { plain, secrets } } : { ok: false, faults };
+  return faults.length === 0 ? { ok: true, value: { plain, secrets, leftOut } } : { ok: false, faults };
 }
 
 /** The name of a key of our project, `undefined` for keys of others. */
@@ -121,7 +132,7 @@ function localUrl(text: string, endpoint: string): string {
 }
 
 /** Every value of a configuration that names an endpoint or SSH host beyond this machine. */
-export function outsideFaults(config: LabConfig, project: string): Fault[] {
+export function outsideFaults(config: Pick<LabConfig, "plain" | "secrets">, project: string): Fault[] {
   const faults: Fault[] = [];
   const refuse = (property: string, value: string): void => {
     faults.push({

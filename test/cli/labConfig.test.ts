@@ -101,6 +101,22 @@ describe("labConfig", () => {
     assert.doesNotMatch(JSON.stringify(made.value), /v1:abc/);
   });
 
+  it("leaves the Keeper out: it is installed at addresses that the lab must never call", () => {
+    const checked = labConfig(
+      {
+        "hive:keeper": { tarball: "agent.tar.gz", watchdog: { type: "udp", address: "192.168.1.60:6060" } },
+        "hive:keeperLinkKey": { secure: "AAAA" },
+        "hive:nodeName": "pve",
+      },
+      lab,
+    );
+    assert.ok(checked.ok);
+    const { plain, secrets, leftOut } = checked.value;
+    assert.deepEqual([...leftOut].sort(), ["hive:keeper", "hive:keeperLinkKey"]);
+    assert.equal(plain["hive:nodeName"], "pve");
+    assert.ok(Object.keys({ ...plain, ...secrets }).every((name) => !name.startsWith("hive:keeper")));
+  });
+
   it("refuses a lab that is not on this machine", () => {
     const made = labConfig(
       {},
