@@ -44,6 +44,10 @@ async function main(): Promise<number> {
     }
     case "usage":
       process.stderr.write(`${parsed.problems.map((problem) => `hive: ${problem}`).join("\n")}\n`);
+      if (process.argv.includes("--json"))
+        process.stdout.write(
+          `${JSON.stringify({ command: parsed.command ?? null, result: "failed", message: parsed.problems.join("; ") })}\n`,
+        );
       process.stderr.write(`Run: hive ${parsed.command === undefined ? "" : `${parsed.command} `}--help\n`);
       return 2;
     case "run": {
@@ -53,6 +57,7 @@ async function main(): Promise<number> {
       const load = loaders[invocation.command];
       if (load === undefined) return 2;
       try {
+        if (invocation.target === "real") (await import("./output/terminal.ts")).speakFor("real");
         const command = await load();
         return await command(invocation);
       } catch (error) {

@@ -8,6 +8,7 @@ import { CommandFailure, plainMessage } from "../output/failure.ts";
 import { cacheRoot } from "../setup/paths.ts";
 import { judgeLock, observeHolder, readLocks } from "../repair/lock.ts";
 import { labStateFolder } from "../targets/stateFolder.ts";
+import type { Target } from "../targets/target.ts";
 import { withContext } from "./context.ts";
 import { hostOf } from "./host.ts";
 
@@ -91,8 +92,12 @@ async function labCheck(): Promise<Check> {
   };
 }
 
-function lockChecks(target: Parameters<typeof readTargetLocks>[0]): Check[] {
-  const verdicts = readTargetLocks(target).map((lock) => judgeLock(lock, observeHolder(lock)));
+function lockChecks({ backendFolder, project, stack }: Target): Check[] {
+  if (backendFolder === undefined)
+    return [
+      { name: "lock", ok: true, found: "not looked at: only up and repair ask this backend, by taking the lock" },
+    ];
+  const verdicts = readLocks(backendFolder, project, stack).map((lock) => judgeLock(lock, observeHolder(lock)));
   if (verdicts.length === 0) return [{ name: "lock", ok: true, found: "the stack is free" }];
   return verdicts.map(({ kind, why }) => ({
     name: "lock",
@@ -100,12 +105,4 @@ function lockChecks(target: Parameters<typeof readTargetLocks>[0]): Check[] {
     found: why,
     fix: kind === "dead" ? "hive repair" : "Wait for it to end, or stop it where it runs.",
   }));
-}
-
-function readTargetLocks(target: {
-  readonly backendFolder?: string | undefined;
-  readonly project: string;
-  readonly stack: string;
-}): ReturnType<typeof readLocks> {
-  return target.backendFolder === undefined ? [] : readLocks(target.backendFolder, target.project, target.stack);
 }

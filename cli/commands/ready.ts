@@ -3,18 +3,25 @@ import type { Invocation } from "../args/parse.ts";
 import type { Session } from "../engine/session.ts";
 import { CommandFailure } from "../output/failure.ts";
 import { progress } from "../output/terminal.ts";
+import { assertAccess } from "../preflight/access.ts";
 import { clearLocks, repairStack } from "../repair/execute.ts";
 import { clearReportedLocks } from "../repair/reportedLock.ts";
 import { type Context } from "./context.ts";
 import { hostOf } from "./host.ts";
 
-/** Opens the stack for a change: what a killed run left is repaired first, then the host is checked. */
+/**
+ * Opens the stack for a change: the host must answer, then what a killed run left is repaired, for it would be in the way
+ * of the rest of the preflight.
+ */
 export async function readyForChange(context: Context, invocation: Invocation, opened?: Session): Promise<Session> {
   await clearLocks(context.target);
   const session = opened ?? (await context.open());
   await clearReportedLocks(session);
   const host = await hostOf(context, session);
-  if (host !== undefined) await repairStack(session, host);
+  if (host !== undefined) {
+    await assertAccess(host);
+    await repairStack(session, host);
+  }
   if (!invocation.skipPreflight && host !== undefined) {
     const { checkHost } = await import("../preflight/check.ts");
     const { splitFaults } = await import("../preflight/blocking.ts");

@@ -1,5 +1,6 @@
 import type { Invocation } from "../args/parse.ts";
 import { print, printJson } from "../output/terminal.ts";
+import { assertAccess } from "../preflight/access.ts";
 import { clearLocks, repairStack } from "../repair/execute.ts";
 import { clearReportedLocks } from "../repair/reportedLock.ts";
 import { withContext } from "./context.ts";
@@ -13,7 +14,9 @@ export async function repair(invocation: Invocation): Promise<number> {
       const locks = await clearLocks(context.target, { dryRun: invocation.dryRun });
       const session = await context.open();
       if (!invocation.dryRun) locks.push(...(await clearReportedLocks(session)));
-      const { done } = await repairStack(session, await hostOf(context, session), { dryRun: invocation.dryRun });
+      const host = await hostOf(context, session);
+      if (host !== undefined) await assertAccess(host);
+      const { done } = await repairStack(session, host, { dryRun: invocation.dryRun });
       const document = {
         stack: context.target.stack,
         result: invocation.dryRun ? "planned" : "succeeded",

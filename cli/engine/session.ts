@@ -103,7 +103,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     return exit;
   };
 
-  const base = await PulumiCommand.get();
+  const base = await atHome(env["PULUMI_HOME"], () => PulumiCommand.get());
   const command = {
     command: options.engine.file,
     version: base.version,
@@ -223,5 +223,18 @@ async function runOperation(
     };
   } finally {
     clearInterval(beat);
+  }
+}
+
+/** The SDK asks the engine for its version with this process's environment; its logs then go to where ours go. */
+async function atHome<T>(home: string | undefined, ask: () => Promise<T>): Promise<T> {
+  const before = process.env["PULUMI_HOME"];
+  if (home === undefined) return ask();
+  process.env["PULUMI_HOME"] = home;
+  try {
+    return await ask();
+  } finally {
+    if (before === undefined) delete process.env["PULUMI_HOME"];
+    else process.env["PULUMI_HOME"] = before;
   }
 }

@@ -17,9 +17,23 @@ export function styled(style: Style, text: string): string {
   return mayColour(process.stderr, process.env) ? `\u001b[${paint[style] ?? "0"}m${text}\u001b[0m` : text;
 }
 
+let target: "lab" | "real" = "lab";
+
+/** From now on commands in messages are for this target: without `--target` they would act on the lab. */
+export function speakFor(named: "lab" | "real"): void {
+  target = named;
+}
+
+/** A text with its `hive` commands as they have to be typed for the target. Pure but for the target. */
+export function aimed(text: string): string {
+  if (target === "lab") return text;
+  const commands = /\bhive (doctor|up|preview|destroy|adopt|repair|review|outputs)\b(?! --target)/g;
+  return text.replace(commands, "hive $1 --target real");
+}
+
 /** One message for people. */
 export function say(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${aimed(text)}\n`);
 }
 
 /** Says what is being done, with the seconds since the command started. */
@@ -38,7 +52,9 @@ export async function print(text: string): Promise<void> {
 
 /** The one JSON document of a command. */
 export async function printJson(document: unknown): Promise<void> {
-  await print(JSON.stringify(document, undefined, 2));
+  const aim = (key: string, value: unknown): unknown =>
+    typeof value === "string" && (key === "fix" || key === "message") ? aimed(value) : value;
+  await print(JSON.stringify(document, aim, 2));
 }
 
 /** Asks on the terminal; `undefined` when there is none to ask. */

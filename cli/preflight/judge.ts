@@ -3,6 +3,7 @@ import type { GenesisPlan } from "../../components/shared/genesisPlan.ts";
 import type { GenesisSettings } from "../../components/shared/genesisSettings.ts";
 import { physicalCores } from "../../components/shared/topology.ts";
 import type { HostObject } from "../repair/objects.ts";
+import { judgeAccess } from "./access.ts";
 import type { HostObservation } from "./observation.ts";
 import { judgePrivileges, neededPrivileges } from "./privileges.ts";
 
@@ -29,24 +30,11 @@ export function judgePreflight(
   declared: readonly Pick<HostObject, "kind" | "id">[],
 ): Fault[] {
   const faults: Fault[] = [];
-  const { nodeName, networks, storage, devices, images, ssh } = settings;
+  const { nodeName, networks, storage, devices, images } = settings;
   const add = (property: string, value: string | undefined, limit: string, fix: string): void => {
     faults.push({ property, value, limit, fix });
   };
-  if (seen.apiProblem !== undefined)
-    add(
-      "apiToken",
-      seen.apiProblem,
-      `a token that ${settings.endpoint} accepts`,
-      `On the host: pveum user token add hive@pve pulumi --privsep 1. Here: pulumi config set --secret hive:apiToken`,
-    );
-  if (seen.sshProblem !== undefined)
-    add(
-      "ssh",
-      seen.sshProblem,
-      `${ssh.user}@${ssh.host}:${String(ssh.port)} with the configured key`,
-      `ssh-copy-id -p ${String(ssh.port)} ${ssh.user}@${ssh.host}`,
-    );
+  faults.push(...judgeAccess(seen, settings));
   if (seen.uid !== undefined && seen.uid !== 0)
     add(
       "ssh.user",
@@ -108,6 +96,15 @@ export function judgePreflight(
         path,
         `a PCI address of the host${present === undefined ? "" : `; ${id} is at ${present.address}`}`,
         "On the host: lspci -D -nn | grep -i nvidia. Or set devices.gpu to null.",
+      );
+    else if (found.id !== id)
+      add(
+        "devices.gpu.id",
+        id,
+        `${found.id}, which is what the host has at ${found.address}`,
+        present === undefined
+          ? "On the host: lspci -D -nn | grep -i nvidia. Then set devices.gpu, or null without one."
+          : `${id} is at ${present.address}: pulumi config set --path hive:devices.gpu.path ${present.address.replace(/\.\d$/, "")}`,
       );
     else if (found.iommuGroup === undefined || found.iommuGroup < 0)
       add(

@@ -1,11 +1,12 @@
+import type { Problem } from "./access.ts";
 import type { HostObject } from "../repair/objects.ts";
 import type { HostTopology } from "../../components/shared/topology.ts";
 
 /** What the host said, before anything is changed. A part that could not be asked is `undefined`. */
 export interface HostObservation {
   /** Why the API did not accept us; `undefined` when it did. */
-  readonly apiProblem: string | undefined;
-  readonly sshProblem: string | undefined;
+  readonly apiProblem: Problem | undefined;
+  readonly sshProblem: Problem | undefined;
   /** Names of the cluster's nodes. */
   readonly nodes: readonly string[] | undefined;
   /** Privileges of the token by path, as `GET /access/permissions` gives them. */

@@ -4,14 +4,13 @@ import { sshRun } from "../proxmox/ssh.ts";
 import { observeHost } from "../repair/observe.ts";
 import type { HostObject } from "../repair/objects.ts";
 import type { HostConnection, Target } from "../targets/target.ts";
+import { problemOf } from "./access.ts";
 import type { HostObservation } from "./observation.ts";
 
 const text = (row: Row, name: string): string => {
   const value = row[name];
   return typeof value === "string" || typeof value === "number" ? String(value) : "";
 };
-const reason = (error: unknown): string =>
-  error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
 
 /** The answer, or `undefined` when this one thing may not be asked. Lost connections are told by the first call. */
 async function maybe<T>(ask: () => Promise<T>): Promise<T | undefined> {
@@ -59,7 +58,7 @@ async function observeApi(
   try {
     nodes = (await api.list("/nodes")).map((row) => text(row, "node"));
   } catch (error) {
-    return { ...nothing, apiProblem: reason(error) };
+    return { ...nothing, apiProblem: problemOf(error) };
   }
   const permissions = await maybe(async () => decodePermissions(await api.record("/access/permissions")));
   if (!nodes.includes(node)) return { ...nothing, apiProblem: undefined, nodes, permissions };
@@ -156,6 +155,6 @@ async function observeSsh(
           : undefined,
     };
   } catch (error) {
-    return { sshProblem: reason(error), uid: undefined, hasQm: undefined, topology: undefined, usb: undefined };
+    return { sshProblem: problemOf(error), uid: undefined, hasQm: undefined, topology: undefined, usb: undefined };
   }
 }

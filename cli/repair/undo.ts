@@ -1,5 +1,5 @@
 import { shellWord } from "../../components/shared/shell.ts";
-import { undoFile, undoFolder, type UndoOwner, undoOwner } from "../../components/shared/undo.ts";
+import { undoFile, undoFolder, undoMark, type UndoOwner, undoOwner } from "../../components/shared/undo.ts";
 import { CommandFailure } from "../output/failure.ts";
 import { progress } from "../output/terminal.ts";
 import { sshRun } from "../proxmox/ssh.ts";
@@ -15,13 +15,21 @@ interface Known {
 const stepType = "command:remote:Command";
 const stepOf = (urn: string): string => urn.split("::").at(-1) ?? "";
 
-/** Steps of the state that keep their undoing on the host, by URN, and whether their removal was cut off. */
-function keptSteps({ project, stack, state }: Known): { urn: string; owner: UndoOwner; cutOff: boolean }[] {
+/**
+ * Steps of the state that keep their undoing on the host, by URN, and whether their removal was cut off: the engine died
+ * while it ran, or the undoing itself was left half done (the connection or the host was lost) and its mark says so.
+ */
+function keptSteps(
+  fileNames: readonly string[],
+  { project, stack, state }: Known,
+): { urn: string; owner: UndoOwner; cutOff: boolean }[] {
+  const there = new Set(fileNames.map((name) => `${undoFolder}/${name}`));
   const leaving = new Set(state.pending.flatMap(({ type, resource }) => (type === "deleting" ? [resource.urn] : [])));
   return state.resources.flatMap(({ type, urn, inputs }) => {
     const owner = { project, stack, step: stepOf(urn) };
     const keeps = type === stepType && String(inputs["delete"]).includes(undoFile(owner));
-    return keeps ? [{ urn, owner, cutOff: leaving.has(urn) }] : [];
+    const cutOff = leaving.has(urn) || there.has(undoMark(undoFile(owner)));
+    return keeps ? [{ urn, owner, cutOff }] : [];
   });
 }
 
@@ -31,7 +39,7 @@ function keptSteps({ project, stack, state }: Known): { urn: string; owner: Undo
  */
 export function stepsToUndo(fileNames: readonly string[], known: Known): UndoOwner[] {
   const steps = new Set(known.state.resources.filter(({ type }) => type === stepType).map(({ urn }) => stepOf(urn)));
-  for (const { owner, cutOff } of keptSteps(known)) if (cutOff) steps.delete(owner.step);
+  for (const { owner, cutOff } of keptSteps(fileNames, known)) if (cutOff) steps.delete(owner.step);
   return fileNames.flatMap((name) => {
     const owner = undoOwner(name);
     const ours = owner?.project === known.project && owner.stack === known.stack;
@@ -45,14 +53,21 @@ export function stepsToUndo(fileNames: readonly string[], known: Known): UndoOwn
  */
 export function stepsTakenBack(fileNames: readonly string[], known: Known): string[] {
   const there = new Set(fileNames.map((name) => `${undoFolder}/${name}`));
-  return keptSteps(known).flatMap(({ urn, owner, cutOff }) => (cutOff || !there.has(undoFile(owner)) ? [urn] : []));
+  return keptSteps(fileNames, known).flatMap(({ urn, owner, cutOff }) =>
+    cutOff || !there.has(undoFile(owner)) ? [urn] : [],
+  );
 }
 
-/** Names of our undoings that were cut off while they were written: their steps had not begun. Pure. */
+/**
+ * Names of ours that stand for nothing: undoings that were cut off while they were written (their steps had not begun),
+ * and marks of undoings that have ended. Pure.
+ */
 export function halfWritten(fileNames: readonly string[], known: Known): string[] {
   return fileNames.filter((name) => {
-    const owner = name.endsWith(".new") ? undoOwner(name.slice(0, -".new".length)) : undefined;
-    return owner?.project === known.project && owner.stack === known.stack;
+    const [, base, ending] = /^(.+)\.(new|begun)$/.exec(name) ?? [];
+    const owner = undoOwner(base ?? "");
+    if (owner?.project !== known.project || owner.stack !== known.stack) return false;
+    return ending === "new" || !fileNames.includes(base ?? "");
   });
 }
 

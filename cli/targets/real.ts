@@ -1,11 +1,19 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
 import { CommandFailure } from "../output/failure.ts";
 import { projectRoot } from "../setup/paths.ts";
 import { realEnvironment } from "./environment.ts";
 import type { Target } from "./target.ts";
 import { unfinishedSettings } from "./unfinished.ts";
 import { readTracked } from "./tracked.ts";
+
+/** The folder of a `file://` backend as the engine reads it (`~` and relative paths too); `undefined` for any other. Pure. */
+export function backendFolderOf(url: string | undefined, home: string, workDir: string): string | undefined {
+  if (url?.startsWith("file://") !== true) return undefined;
+  const path = url.slice("file://".length).replace(/^~(?=\/|$)/, home);
+  return resolve(workDir, path);
+}
 
 /** The user's own host, backend and settings, in place. */
 export function realTarget(stack: string): Target {
@@ -22,13 +30,12 @@ export function realTarget(stack: string): Target {
       `Pulumi.${stack}.yaml is not finished, nothing was contacted (make the stack first if there is none: pulumi stack init ${stack})`,
       { faults },
     );
-  const backend = process.env["PULUMI_BACKEND_URL"];
   return {
     kind: "real",
     project,
     stack,
     workDir: projectRoot,
     env: realEnvironment(process.env),
-    backendFolder: backend?.startsWith("file://") === true ? backend.slice("file://".length) : undefined,
+    backendFolder: backendFolderOf(process.env["PULUMI_BACKEND_URL"], homedir(), projectRoot),
   };
 }

@@ -1,16 +1,11 @@
 import type { Fault } from "../../components/shared/faults.ts";
 import { configNamespace, parseGenesisConfig } from "../../components/shared/genesisConfig.ts";
+import { wellFormedSecrets } from "../../components/shared/genesisSecrets.ts";
 import { SecretText } from "../../components/shared/secretText.ts";
 import type { Tracked } from "./tracked.ts";
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
-
-/** Stand for encrypted values, which only the engine can read: here it matters that they are there. */
-const wellFormed: Readonly<Record<string, string>> = {
-  apiToken: "user@pve!token=00000000-0000-0000-0000-000000000000",
-  sshPrivateKey: "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n-----END OPENSSH PRIVATE KEY-----\n",
-};
 
 /**
  * What is missing or wrong in the settings file of stack genesis, before the engine or the host is asked anything. None
@@ -23,7 +18,7 @@ export function unfinishedSettings(stack: string, tracked: Tracked, hasEnvironme
     const [namespace, name] = key.includes(":") ? key.split(/:(.*)/s) : [tracked.project, key];
     if (namespace !== tracked.project || name === undefined || tracked.project !== configNamespace) continue;
     const isSecure = isRecord(value) && typeof value["secure"] === "string";
-    raw[name] = isSecure ? new SecretText(wellFormed[name] ?? "") : value;
+    raw[name] = isSecure ? new SecretText(wellFormedSecrets[name] ?? "") : value;
   }
   const parsed = parseGenesisConfig(raw);
   return parsed.ok ? [] : parsed.faults;

@@ -36,6 +36,18 @@ const secretForms: Readonly<Record<SecretKey, { form: RegExp; limit: string; set
   keeperWatchdogKey: sharedKey("keeperWatchdogKey"),
 };
 
+/**
+ * A value of the right form for each secret, of no use to anybody: stands for an encrypted one that cannot be read, where
+ * it only matters that it is there.
+ */
+export const wellFormedSecrets: Readonly<Record<string, string>> = {
+  apiToken: "user@pve!token=00000000-0000-0000-0000-000000000000",
+  sshPrivateKey: "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n-----END OPENSSH PRIVATE KEY-----\n",
+  keeperLinkKey: "00112233445566778899aabbccddeeff".repeat(2),
+  keeperProxmoxToken: "user@pve!token=00000000-0000-0000-0000-000000000000",
+  keeperWatchdogKey: "00112233445566778899aabbccddeeff".repeat(2),
+} satisfies Readonly<Record<SecretKey, string>>;
+
 /** Whether a configuration needs a secret; one that is given although nothing needs it is checked all the same. */
 function isNeeded(name: SecretKey, root: RawReader): boolean {
   if (!name.startsWith("keeper")) return true;

@@ -19,6 +19,11 @@ export function undoFile(owner: UndoOwner): string {
   return `${undoFolder}/${owner.project}~${owner.stack}~${owner.step}.sh`;
 }
 
+/** Lies beside the file from when an undoing begins to its end: one that was cut off is found by it. */
+export function undoMark(file: string): string {
+  return `${file}.begun`;
+}
+
 /** Whose undoing a file name in {@link undoFolder} is, `undefined` for any other name. */
 export function undoOwner(fileName: string): UndoOwner | undefined {
   const [, project, stack, step] = /^([A-Za-z0-9_.-]+)~([A-Za-z0-9_.-]+)~([A-Za-z0-9_.-]+)\.sh$/.exec(fileName) ?? [];
@@ -35,6 +40,7 @@ cat >${shellWord(`${file}.new`)} <<'HIVE_UNDO'
 ${forgetsUndo(file, undo).trimEnd()}
 HIVE_UNDO
 mv ${shellWord(`${file}.new`)} ${shellWord(file)}
+rm -f ${shellWord(undoMark(file))}
 )
 ${script}`;
 }
@@ -43,9 +49,10 @@ ${script}`;
 export function forgetsUndo(file: string, undo: string): string {
   // Not `( … ) || exit`: behind `||` the shell would go on after a failure, whatever the undoing has set.
   return `set -e
+[ ! -e ${shellWord(file)} ] || : >${shellWord(undoMark(file))}
 (
 ${undo.trimEnd()}
 )
-rm -f ${shellWord(file)} ${shellWord(`${file}.new`)}
+rm -f ${shellWord(file)} ${shellWord(`${file}.new`)} ${shellWord(undoMark(file))}
 `;
 }

@@ -28,7 +28,7 @@ export interface LabInfo {
 export class LabAlreadyRunning extends Error {
   readonly pid: number;
   constructor(stateDir: string, pid: number) {
-    super(`a lab already runs on ${stateDir} (process ${pid}); stop it first, or use another --state-dir`);
+    super(`a lab already runs on ${stateDir} (process ${pid}); stop it first, or set HIVE_STATE_DIR to another folder`);
     this.pid = pid;
   }
 }

@@ -142,6 +142,30 @@ describe("local API", () => {
     assert.equal((await callLocalApi({ socket, token, path: "/whoami" })).status, 200);
   });
 
+  it("serves who has a token while callers without one hold every connection and come back when dropped", async () => {
+    await using place = await temporaryFolder();
+    await using run = await started(place.folder, { maxConnections: 16 });
+    const { socket, token } = run;
+    const held = new Set<Socket>();
+    let over = false;
+    const hold = (): void => {
+      if (over) return;
+      const stream = connect(socket);
+      held.add(stream);
+      stream.on("error", () => undefined).on("close", () => held.delete(stream) && setTimeout(hold, 1));
+    };
+    for (let caller = 0; caller < 24; caller += 1) hold();
+    try {
+      for (let call = 0; call < 20; call += 1) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        assert.equal((await callLocalApi({ socket, token, path: "/whoami" })).status, 200);
+      }
+    } finally {
+      over = true;
+      for (const stream of held) stream.destroy();
+    }
+  });
+
   it("also listens on the loopback when asked to", async () => {
     await using place = await temporaryFolder();
     await using run = await started(place.folder, { tcp: { host: "127.0.0.1", port: 0 } });

@@ -4,6 +4,7 @@ import type { GenesisSettings } from "../../components/shared/genesisSettings.ts
 import { valueOrThrow } from "../../components/shared/faults.ts";
 import { planGenesis } from "../../components/shared/genesisPlan.ts";
 import { declaredObjects } from "../../cli/preflight/declaredObjects.ts";
+import { problemOf } from "../../cli/preflight/access.ts";
 import { judgePreflight } from "../../cli/preflight/judge.ts";
 import type { HostObservation } from "../../cli/preflight/observation.ts";
 import { neededPrivileges } from "../../cli/preflight/privileges.ts";
@@ -57,7 +58,7 @@ interface Row {
 const rows: readonly Row[] = [
   {
     what: "a token that is refused",
-    change: { apiProblem: "GET /nodes: 401" },
+    change: { apiProblem: { why: "GET /nodes: 401", isSilent: false } },
     property: "apiToken",
     value: /401/,
     limit: /https:\/\/192\.168\.1\.10/,
@@ -65,11 +66,40 @@ const rows: readonly Row[] = [
   },
   {
     what: "no SSH",
-    change: { sshProblem: "connect ECONNREFUSED" },
+    change: { sshProblem: { why: "All configured authentication methods failed", isSilent: false } },
     property: "ssh",
-    value: /REFUSED/,
+    value: /authentication/,
     limit: /root@192\.168\.1\.10:22/,
     fix: /^ssh-copy-id -p 22 root@/,
+  },
+  {
+    what: "an API that nobody answers for",
+    change: { apiProblem: problemOf(new Error("connect ECONNREFUSED 192.168.1.10:8006")) },
+    property: "endpoint",
+    value: /REFUSED/,
+    limit: /that answers/,
+    fix: /curl -k https:\/\/192\.168\.1\.10/,
+  },
+  {
+    what: "an sshd that nobody answers for",
+    change: { sshProblem: problemOf(new Error("connect ETIMEDOUT")) },
+    property: "ssh.host",
+    value: /^192\.168\.1\.10:22 \(.*TIMEDOUT/,
+    limit: /sshd/,
+    fix: /^Is the host up.*ssh -p 22 root@/,
+  },
+  {
+    what: "another device at the GPU's address",
+    change: {
+      pci: [
+        { address: `${gpu.path}.0`, id: "8086:1533", iommuGroup: gpu.iommuGroup },
+        { address: "0000:0a:00.0", id: gpu.id, iommuGroup: 20 },
+      ],
+    },
+    property: "devices.gpu.id",
+    value: new RegExp(gpu.id),
+    limit: /8086:1533/,
+    fix: /gpu\.path 0000:0a:00$/,
   },
   {
     what: "a login that is not root",
@@ -269,8 +299,8 @@ describe("preflight as a whole", () => {
     const change: Partial<HostObservation> = Object.assign({}, ...rows.map((row) => row.change));
     const found = new Set(judge({ ...sound, ...change }).map(({ property }) => property));
     for (const property of [
-      "apiToken",
-      "ssh",
+      "endpoint",
+      "ssh.host",
       "nodeName",
       "storage.pool",
       "host.ram",

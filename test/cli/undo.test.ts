@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { basename } from "node:path";
 import { decodeState, withoutResources } from "../../cli/repair/deployment.ts";
 import { halfWritten, stepsTakenBack, stepsToUndo } from "../../cli/repair/undo.ts";
-import { forgetsUndo, undoFile } from "../../components/shared/undo.ts";
+import { forgetsUndo, undoFile, undoMark } from "../../components/shared/undo.ts";
 
 const stateOf = (resources: unknown[], pending: unknown[] = []): ReturnType<typeof decodeState> =>
   decodeState({ resources, pending_operations: pending });
@@ -32,6 +32,8 @@ describe("steps over SSH", () => {
   it("leave no half-written undoing of ours behind", () => {
     const names = ["hive~genesis~a.sh.new", "hive~genesis~a.sh", "hive~other~a.sh.new", "notes.new"];
     assert.deepEqual(halfWritten(names, known), ["hive~genesis~a.sh.new"]);
+    const marks = ["hive~genesis~a.sh.begun", "hive~genesis~b.sh.begun", "hive~genesis~b.sh", "hive~other~c.sh.begun"];
+    assert.deepEqual(halfWritten(marks, known), ["hive~genesis~a.sh.begun"]);
   });
 
   describe("whose removal was cut off", () => {
@@ -50,6 +52,14 @@ describe("steps over SSH", () => {
         { project: "hive", stack: "genesis", step: "host-firewall-enable" },
       ]);
       assert.deepEqual(stepsTakenBack([name], leaving), [urn]);
+    });
+
+    it("are undone to their end too when the host was lost on the way and the engine only told a failure", () => {
+      const names = [name, basename(undoMark(file))];
+      assert.deepEqual(stepsToUndo(names, resting), [
+        { project: "hive", stack: "genesis", step: "host-firewall-enable" },
+      ]);
+      assert.deepEqual(stepsTakenBack(names, resting), [urn]);
     });
 
     it("are forgotten when the host has nothing of them any more, so that the next up makes them again", () => {

@@ -96,6 +96,30 @@ function connectionShare(most: number): (service: string, socket: Socket) => boo
   };
 }
 
+/**
+ * Bounds the connections of a server. One too many costs the oldest that has shown no token yet, not the newcomer: who
+ * may call shows his at once, so nobody without one can keep him out by holding connections open.
+ * @returns to be told of a connection that has shown a token
+ */
+function boundConnections(server: Server, most: number): (socket: Socket) => void {
+  const known = new Set<Socket>();
+  const silent = new Set<Socket>();
+  server.on("connection", (socket) => {
+    silent.add(socket);
+    socket.once("close", () => {
+      silent.delete(socket);
+      known.delete(socket);
+    });
+    if (silent.size + known.size <= most) return;
+    const [oldest = socket] = silent;
+    silent.delete(oldest);
+    oldest.destroy();
+  });
+  return (socket) => {
+    if (silent.delete(socket)) known.add(socket);
+  };
+}
+
 /** Starts the API. Rejects when the socket's path is too long, in use, or cannot be made. */
 export async function startLocalApi(options: LocalApiOptions): Promise<LocalApi> {
   const { socket, tcp, routes } = options;
@@ -107,7 +131,11 @@ export async function startLocalApi(options: LocalApiOptions): Promise<LocalApi>
   const mostConnections = options.maxConnections ?? 128;
   const share = connectionShare(options.maxConnectionsPerService ?? Math.max(1, Math.floor(mostConnections / 4)));
 
-  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function serve(
+    request: IncomingMessage,
+    response: ServerResponse,
+    hasToken: (socket: Socket) => void,
+  ): Promise<void> {
     const caller = recognise(request.headers.authorization);
     if (caller === undefined) {
       const fix = "Send Authorization: Bearer and the token of the agent's token file.";
@@ -120,6 +148,7 @@ export async function startLocalApi(options: LocalApiOptions): Promise<LocalApi>
       const error = new ApiError(429, "too many connections of this service", { fix: "Close some." });
       return answer(response, refusal(error), { connection: "close" });
     }
+    hasToken(request.socket);
     const target = request.url ?? "/";
     if (!URL.canParse(target, "http://agent")) return answer(response, refusal(new ApiError(400, "no such address")));
     const url = new URL(target, "http://agent");
@@ -142,8 +171,8 @@ export async function startLocalApi(options: LocalApiOptions): Promise<LocalApi>
     );
   }
 
-  function onRequest(request: IncomingMessage, response: ServerResponse): void {
-    serve(request, response).catch((error: unknown) => {
+  const onRequest = (hasToken: (socket: Socket) => void) => (request: IncomingMessage, response: ServerResponse) => {
+    serve(request, response, hasToken).catch((error: unknown) => {
       // Whatever of the body is still to come is not worth reading: the connection ends with the answer.
       const close = { connection: "close" };
       if (error instanceof ApiError) return answer(response, refusal(error), error.status === 413 ? close : {});
@@ -151,7 +180,7 @@ export async function startLocalApi(options: LocalApiOptions): Promise<LocalApi>
       options.onError?.(error, `${request.method ?? ""} ${(request.url ?? "").split("?", 1)[0] ?? ""}`);
       answer(response, { status: 500, json: { error: "the agent failed; its log says why" } }, close);
     });
-  }
+  };
 
   function newServer(): Server {
     const requestTimeout = options.requestTimeoutMs ?? 10_000;
@@ -164,8 +193,7 @@ export async function startLocalApi(options: LocalApiOptions): Promise<LocalApi>
       maxHeaderSize: 8192,
       highWaterMark: 16 * 1024,
     });
-    server.maxConnections = mostConnections;
-    server.on("request", onRequest);
+    server.on("request", onRequest(boundConnections(server, mostConnections)));
     server.on("clientError", (_error, stream) => {
       if (stream.writable) stream.end("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
       else stream.destroy();
