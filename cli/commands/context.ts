@@ -7,6 +7,7 @@ import { progress } from "../output/terminal.ts";
 import { CommandFailure } from "../output/failure.ts";
 import { projectRoot } from "../setup/paths.ts";
 import type { Toolchain } from "../setup/toolchain.ts";
+import { tellMended } from "../repair/attributes.ts";
 import { labStateFolder } from "../targets/stateFolder.ts";
 import type { Target } from "../targets/target.ts";
 import type { UsedLab } from "../targets/runningLab.ts";
@@ -72,6 +73,8 @@ export async function withContext<T>(
         const policyPacks = options.withPolicies !== false && existsSync(join(pack, "PulumiPolicy.yaml")) ? [pack] : [];
         const engine = { file: toolchain.engine.path, env: toolchain.env };
         const create = mayCreateStack(invocation);
+        // What a killed engine left half-made would end the opening itself.
+        if (target.backendFolder !== undefined) await tellMended(target.backendFolder);
         return openSession({ target, engine, program, policyPacks, interrupts, create });
       };
       return await work({ target, toolchain, lab: used, interrupts, open });

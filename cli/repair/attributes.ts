@@ -1,6 +1,7 @@
 import { type Stats, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { progress } from "../output/terminal.ts";
 
 /** A writer that lives is done with such a file in milliseconds: one that rests this long has lost its writer. */
 const restMs = 2_000;
@@ -26,6 +27,15 @@ export async function mendAttributes(backendFolder: string): Promise<string[]> {
     rmSync(file, { force: true });
     return [file];
   });
+}
+
+/** Mends, and tells what it did, a line each. */
+export async function tellMended(backendFolder: string): Promise<string[]> {
+  const lines = (await mendAttributes(backendFolder)).map(
+    (file) => `removed ${file}, which a killed writer left half-made`,
+  );
+  for (const line of lines) progress(`repair: ${line}`);
+  return lines;
 }
 
 function halfMade(folder: string): Map<string, Stats> {

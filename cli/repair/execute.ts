@@ -6,7 +6,7 @@ import { ProxmoxApi } from "../proxmox/api.ts";
 import { sshRun } from "../proxmox/ssh.ts";
 import type { HostConnection, Target } from "../targets/target.ts";
 import { decodeState, withoutPending, withoutResources } from "./deployment.ts";
-import { mendAttributes } from "./attributes.ts";
+import { tellMended } from "./attributes.ts";
 import { type LockInfo, breakLock, judgeLock, observeHolder, readLocks } from "./lock.ts";
 import { clearRules, deleteObject, observeHost } from "./observe.ts";
 import { endOrphanedPlugins } from "./plugins.ts";
@@ -44,12 +44,7 @@ export async function clearLocks(
     if (options.dryRun === true) return broken;
     if (first === undefined) {
       endOrphanedPlugins(`file://${backendFolder}`);
-      for (const file of await mendAttributes(backendFolder)) {
-        const line = `removed ${file}, which a killed writer left half-made`;
-        progress(`repair: ${line}`);
-        broken.push(line);
-      }
-      return broken;
+      return [...broken, ...(await tellMended(backendFolder))];
     }
     if (Date.now() >= giveUp)
       throw new CommandFailure(

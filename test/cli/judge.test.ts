@@ -4,7 +4,6 @@ import type { GenesisSettings } from "../../components/shared/genesisSettings.ts
 import { valueOrThrow } from "../../components/shared/faults.ts";
 import { planGenesis } from "../../components/shared/genesisPlan.ts";
 import { declaredObjects } from "../../cli/preflight/declaredObjects.ts";
-import { problemOf } from "../../cli/preflight/access.ts";
 import { judgePreflight } from "../../cli/preflight/judge.ts";
 import type { HostObservation } from "../../cli/preflight/observation.ts";
 import { neededPrivileges } from "../../cli/preflight/privileges.ts";
@@ -71,22 +70,6 @@ const rows: readonly Row[] = [
     value: /authentication/,
     limit: /root@192\.168\.1\.10:22/,
     fix: /^ssh-copy-id -p 22 root@/,
-  },
-  {
-    what: "an API that nobody answers for",
-    change: { apiProblem: problemOf(new Error("connect ECONNREFUSED 192.168.1.10:8006")) },
-    property: "endpoint",
-    value: /REFUSED/,
-    limit: /that answers/,
-    fix: /curl -k https:\/\/192\.168\.1\.10/,
-  },
-  {
-    what: "an sshd that nobody answers for",
-    change: { sshProblem: problemOf(new Error("connect ETIMEDOUT")) },
-    property: "ssh.host",
-    value: /^192\.168\.1\.10:22 \(.*TIMEDOUT/,
-    limit: /sshd/,
-    fix: /^Is the host up.*ssh -p 22 root@/,
   },
   {
     what: "another device at the GPU's address",
@@ -299,8 +282,8 @@ describe("preflight as a whole", () => {
     const change: Partial<HostObservation> = Object.assign({}, ...rows.map((row) => row.change));
     const found = new Set(judge({ ...sound, ...change }).map(({ property }) => property));
     for (const property of [
-      "endpoint",
-      "ssh.host",
+      "apiToken",
+      "ssh",
       "nodeName",
       "storage.pool",
       "host.ram",
