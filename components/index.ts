@@ -49,3 +49,32 @@ export { planMemory, type MemoryPlan } from "./shared/memory.ts";
 export type { GenesisOutputs, MachineOutput } from "./shared/outputs.ts";
 export { planPinning, type PinningPlan } from "./shared/pinning.ts";
 export { smtTopology, parseLscpu, type HostTopology } from "./shared/topology.ts";
+export {
+  checkHeavyAgentUnit,
+  heavyAgentPaths,
+  type HeavyAgentMode,
+  type HeavyAgentOverrides,
+  type HeavyAgentUnit,
+} from "./shared/vps/heavyAgent.ts";
+export {
+  heavyAgentUnitName,
+  renderHeavyAgentSlice,
+  renderHeavyAgentTemplate,
+  renderHeavyAgentUnits,
+  type UnitFile,
+} from "./shared/vps/heavyAgentUnit.ts";
+export { cheapestOffer, formatCents, type Offer } from "./shared/vps/offers.ts";
+export {
+  agentKinds,
+  checkSize,
+  parseAgentKind,
+  proposeSize,
+  sizeFor,
+  vpsSizes,
+  type AgentKind,
+  type KindOfAgent,
+  type Retention,
+  type SizeLimits,
+  type SizeProposal,
+  type VpsSize,
+} from "./shared/vps/sizing.ts";
