@@ -2,8 +2,9 @@ import * as proxmox from "@muhlba91/pulumi-proxmoxve";
 import * as pulumi from "@pulumi/pulumi";
 import { renderRootStep } from "../shared/rootOnly.ts";
 import { firewallRules } from "./firewallRules.ts";
-import { guestSpec, type ProxmoxGuestArgs } from "./guestArgs.ts";
-import { planGuest, type GuestPlan } from "./guestPlan.ts";
+import type { ProxmoxGuestArgs } from "./guestArgs.ts";
+import { guestFrom } from "./guestFrom.ts";
+import type { GuestPlan } from "./guestPlan.ts";
 import type { GuestSpec } from "./guestSpec.ts";
 import { describedAs, planOrThrow } from "./resourceText.ts";
 import { rootStep } from "./rootStep.ts";
@@ -24,20 +25,13 @@ export class ProxmoxGuest extends pulumi.ComponentResource {
 
   constructor(name: string, args: ProxmoxGuestArgs, opts?: pulumi.ComponentResourceOptions) {
     const { host, image, iso, vendorData, storageId, rootFieldsInState, ...plain } = args;
+    // First of all, so that a guest with faults registers nothing, not even itself.
+    const { spec, plan } = planOrThrow(`guest ${name}`, guestFrom(args));
     super("hive:index:ProxmoxGuest", name, plain, opts);
-    const subject = `guest ${name}`;
-    const spec = planOrThrow(subject, guestSpec(args));
-    const plan = planOrThrow(subject, planGuest(spec));
 
     const guest = spec.kind === "vm" ? this.vm(name, args, spec, plan) : this.container(name, args, spec, plan);
     const fenced = this.firewall(name, args, spec, guest);
-    if (plan.rootStep !== undefined) {
-      if (host === undefined) {
-        throw new pulumi.InputPropertyError({
-          propertyPath: "host",
-          reason: `is missing; needed to pin guest ${String(args.vmId)} (affinity ${String(args.affinity)}), which only root@pam may do. Give the SSH connection of the Proxmox host, or leave affinity out.`,
-        });
-      }
+    if (plan.rootStep !== undefined && host !== undefined) {
       const scripts = renderRootStep(plan.rootStep);
       rootStep(
         `${name}-root`,

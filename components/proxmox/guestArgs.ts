@@ -1,9 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
-import type { Checked } from "../shared/faults.ts";
 import type { MachineKind, MachineOs, MachineRole } from "../shared/machines.ts";
-import { parseMiB } from "../shared/units.ts";
 import type { GuestFirewallRule } from "./firewallRules.ts";
-import type { GuestSpec, NicSpec, RootFieldsInState } from "./guestSpec.ts";
+import type { NicSpec, RootFieldsInState } from "./guestSpec.ts";
 import type { HostConnection } from "./rootStep.ts";
 
 /** Arguments of `ProxmoxGuest`. Plain values where planning needs them, `pulumi.Input` for what only flows through. */
@@ -62,7 +60,7 @@ export interface ProxmoxGuestArgs {
   readonly agentTimeoutSec?: number | undefined;
   /** Proxmox storage for its disks. */
   readonly storageId: pulumi.Input<string>;
-  /** Volume that the system disk (VM) or root file system (container) is made from. @default an empty disk */
+  /** Volume that the system disk (VM) or root file system (container) is made from; a container needs one. @default an empty disk */
   readonly image?: pulumi.Input<string> | undefined;
   /** ISO volume in the drive, for a guest that installs itself. @default none */
   readonly iso?: pulumi.Input<string> | undefined;
@@ -76,41 +74,4 @@ export interface ProxmoxGuestArgs {
   readonly firewallRules?: readonly GuestFirewallRule[] | undefined;
   /** Where the root-only step runs; needed with `affinity`. */
   readonly host?: HostConnection | undefined;
-}
-
-/** The arguments with every default filled in and amounts parsed. */
-export function guestSpec(args: ProxmoxGuestArgs): Checked<GuestSpec> {
-  const memory = parseMiB("memory", args.memory ?? "512 MiB");
-  const floor = parseMiB("balloonMin", args.balloonMin ?? args.memory ?? "512 MiB");
-  if (!memory.ok || !floor.ok) {
-    return { ok: false, faults: [...(memory.ok ? [] : memory.faults), ...(floor.ok ? [] : floor.faults)] };
-  }
-  return {
-    ok: true,
-    value: {
-      vmId: args.vmId,
-      hostname: args.hostname,
-      kind: args.kind ?? "vm",
-      role: args.role,
-      os: args.os,
-      owner: args.owner ?? "pulumi",
-      extraTags: args.extraTags ?? [],
-      vcpus: args.vcpus ?? 1,
-      ramMiB: memory.value,
-      balloonMinMiB: floor.value,
-      diskGiB: args.diskGiB ?? 8,
-      cpuUnits: args.cpuUnits ?? 100,
-      nics: args.nics,
-      affinity: args.affinity,
-      hugepages: args.hugepages ?? false,
-      pci: args.pci ?? [],
-      usb: args.usb ?? [],
-      gpuContender: args.gpuContender ?? false,
-      startupOrder: args.startupOrder ?? 10,
-      onBoot: args.onBoot ?? true,
-      protect: args.protect ?? false,
-      rootFieldsInState: args.rootFieldsInState ?? { affinity: false, hugepages: false },
-      agentTimeoutSec: args.agentTimeoutSec ?? 180,
-    },
-  };
 }

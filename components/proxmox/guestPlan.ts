@@ -1,6 +1,8 @@
-import type { Checked, Fault } from "../shared/faults.ts";
+import { fault, isWhole as whole } from "../shared/check.ts";
+import type { Fault } from "../shared/faults.ts";
 import { ignoredFields, type OwnedGuest } from "../shared/ownership.ts";
 import type { RootOnlySettings } from "../shared/rootOnly.ts";
+import { checkNames, checkNics } from "./guestChecks.ts";
 import type { GuestSpec } from "./guestSpec.ts";
 
 /** What {@link ProxmoxGuest} declares, decided from plain values alone. */
@@ -28,10 +30,8 @@ const cpuListPattern = /^\d+(-\d+)?(,\d+(-\d+)?)*$/;
 export function checkGuest(spec: GuestSpec): readonly Fault[] {
   const faults: Fault[] = [];
   const must = (holds: boolean, property: string, value: unknown, limit: string, fix: string): void => {
-    if (!holds) faults.push({ property, value: value === undefined ? undefined : String(value), limit, fix });
+    if (!holds) faults.push(fault(property, value, limit, fix));
   };
-  const whole = (value: number, low: number, high: number): boolean =>
-    Number.isInteger(value) && value >= low && value <= high;
 
   must(whole(spec.vmId, 100, 401), "vmId", spec.vmId, "100 to 401 (design §4)", "Choose a free id in this range.");
   if (spec.kind === "container") {
@@ -55,38 +55,20 @@ export function checkGuest(spec: GuestSpec): readonly Fault[] {
   );
   must(whole(spec.diskGiB, 1, 131_072), "diskGiB", spec.diskGiB, "1 to 131072 GiB", "Give the disk's size in GiB.");
   must(whole(spec.cpuUnits, 1, 10_000), "cpuUnits", spec.cpuUnits, "1 to 10000 (cgroup v2)", "Give a weight in range.");
-  must(spec.nics.length > 0, "nics", "[]", "at least one network card", "Put the guest on a network.");
-  spec.nics.forEach((nic, index) => {
-    const path = `nics[${String(index)}]`;
-    must(
-      nic.vlanId === undefined || whole(nic.vlanId, 1, 4094),
-      `${path}.vlanId`,
-      nic.vlanId,
-      "1 to 4094 (IEEE 802.1Q)",
-      "Choose another VLAN id, or leave it out for an untagged card.",
-    );
-    must(
-      /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(nic.mac),
-      `${path}.mac`,
-      nic.mac,
-      "six octets in hexadecimal",
-      "Give an address such as 02:60:de:00:01:36.",
-    );
-    must(
-      /^\d{1,3}(\.\d{1,3}){3}\/([0-9]|[12][0-9]|3[0-2])$/.test(nic.cidr),
-      `${path}.cidr`,
-      nic.cidr,
-      "an IPv4 address with its prefix length",
-      "Give an address such as 10.20.10.100/24.",
-    );
-    must(whole(nic.mtu, 576, 65_520), `${path}.mtu`, nic.mtu, "576 to 65520 bytes", "Give an MTU in range.");
-  });
+  faults.push(...checkNics(spec.nics), ...checkNames(spec));
   must(
     spec.affinity === undefined || cpuListPattern.test(spec.affinity),
     "affinity",
     spec.affinity,
     "a CPU list such as 1-2,17-18",
     "Give logical CPU numbers, ranges joined by commas.",
+  );
+  must(
+    !(spec.kind === "container" && spec.os === "windows"),
+    "os",
+    spec.os,
+    "Linux in a container",
+    "Make the guest a VM.",
   );
   must(
     !(spec.kind === "container" && (spec.pci.length > 0 || spec.usb.length > 0)),
@@ -122,11 +104,8 @@ export function checkGuest(spec: GuestSpec): readonly Fault[] {
   return faults;
 }
 
-/** Decides everything about a guest that needs no other resource. Faults come all at once. */
-export function planGuest(spec: GuestSpec): Checked<GuestPlan> {
-  const faults = checkGuest(spec);
-  if (faults.length > 0) return { ok: false, faults };
-
+/** Decides everything about a guest that needs no other resource. The spec has no fault ({@link checkGuest}). */
+export function planGuest(spec: GuestSpec): GuestPlan {
   const windows = spec.os === "windows";
   const vm = spec.kind === "vm";
   const balloons = vm && spec.balloonMinMiB < spec.ramMiB;
@@ -139,27 +118,24 @@ export function planGuest(spec: GuestSpec): Checked<GuestPlan> {
   if (spec.rootFieldsInState.withoutCloudInit === true) kinds.push("without-cloud-init");
 
   return {
-    ok: true,
-    value: {
-      // Proxmox sorts tags and lowers their case; given so, they read back as declared.
-      tags: ["hive", `owner-${spec.owner}`, `role-${spec.role}`, ...spec.extraTags].toSorted(),
-      floatingMiB: balloons ? spec.balloonMinMiB : 0,
-      machineType: passthrough || spec.gpuContender || windows ? "q35" : "pc",
-      bios: passthrough || spec.gpuContender || windows ? "ovmf" : "seabios",
-      osType: vm ? (windows ? "win10" : "l26") : spec.os,
-      agent: vm && !windows,
-      watchdog: vm && !windows,
-      vga: windows ? "virtio" : "std",
-      rootStep:
-        vm && spec.affinity !== undefined
-          ? {
-              vmId: spec.vmId,
-              affinity: spec.affinity,
-              hugepagesMiB: spec.hugepages ? 1024 : undefined,
-              start: spec.onBoot,
-            }
-          : undefined,
-      ignoreChanges: ignoredFields(kinds),
-    },
+    // Proxmox sorts tags and lowers their case; given so, they read back as declared.
+    tags: ["hive", `owner-${spec.owner}`, `role-${spec.role}`, ...spec.extraTags].toSorted(),
+    floatingMiB: balloons ? spec.balloonMinMiB : 0,
+    machineType: passthrough || spec.gpuContender || windows ? "q35" : "pc",
+    bios: passthrough || spec.gpuContender || windows ? "ovmf" : "seabios",
+    osType: vm ? (windows ? "win10" : "l26") : spec.os,
+    agent: vm && !windows,
+    watchdog: vm && !windows,
+    vga: windows ? "virtio" : "std",
+    rootStep:
+      vm && spec.affinity !== undefined
+        ? {
+            vmId: spec.vmId,
+            affinity: spec.affinity,
+            hugepagesMiB: spec.hugepages ? 1024 : undefined,
+            start: spec.onBoot,
+          }
+        : undefined,
+    ignoreChanges: ignoredFields(kinds),
   };
 }

@@ -2,6 +2,7 @@
  * Credentials that can be told by their form alone. Used to keep them out of user data, arguments, outputs and reviews.
  * Every pattern runs in linear time, and a finding never carries the value.
  */
+import { passwordPatterns } from "./passwordPatterns.ts";
 
 /** Where a text holds a credential: its kind, and the part of the text, in UTF-16 units. */
 export interface CredentialFinding {
@@ -68,12 +69,7 @@ const patterns: readonly CredentialPattern[] = [
     kind: "bearer token",
     pattern: /\bauthorization["']?\s{0,4}[:=]\s{0,4}["']?(?:bearer|basic)\s{1,4}(?<secret>[\w.~+/-]{16,4096}={0,2})/gi,
   },
-  // Cloud-init and shell: a key that names a password, with a value that is neither empty nor a reference ($VAR, ${…}, <…>, %…).
-  {
-    kind: "password",
-    pattern:
-      /(?:^|[\s"'{,;&])(?:plain_text_passwd|passwd|password|passphrase|api_?key|secret_?key|client_?secret|access_?token|auth_?token)["']?\s{0,8}[:=]\s{0,8}["']?(?<secret>(?![$<{%[|>*]|null\b|true\b|false\b|none\b|secret\b)[^\s"',;}]{6,256})/gim,
-  },
+  ...passwordPatterns.map((pattern) => ({ kind: "password", pattern })),
 ];
 
 /** Every credential in a text, in order and without overlap. */
@@ -99,6 +95,15 @@ export function findCredentials(text: string): readonly CredentialFinding[] {
 /** The kinds of credentials in a text, each once. */
 export function credentialKinds(text: string): readonly string[] {
   return [...new Set(findCredentials(text).map((finding) => finding.kind))];
+}
+
+/**
+ * The kind of credential that a value is by its property's name, if it is one: what `NAME=VALUE` in a text would be.
+ * Long values are no passwords: only the beginning is looked at.
+ */
+export function credentialByName(name: string, value: string): string | undefined {
+  const text = `${name.slice(-128)}=`;
+  return findCredentials(text + value.slice(0, 512)).find(({ start }) => start >= text.length)?.kind;
 }
 
 /** The text with every credential replaced. */

@@ -35,6 +35,16 @@ export function parseCidr(text: string): Subnet | undefined {
     : { base, prefix, first: base + 1, last: base + size - 2 };
 }
 
+/** A host's `address/prefix` and the subnet that it is in; undefined unless a host may have the address there. */
+export function parseHost(text: string): { readonly address: number; readonly subnet: Subnet } | undefined {
+  const [quad = "", prefix = "", ...more] = text.split("/");
+  const address = parseIpv4(quad);
+  if (address === undefined || !/^(?:[1-9]|[12]\d|3[0-2])$/.test(prefix) || more.length > 0) return undefined;
+  const size = 2 ** (32 - Number(prefix));
+  const subnet = parseCidr(`${formatIpv4(address - (address % size))}/${prefix}`);
+  return subnet !== undefined && hasHost(subnet, address) ? { address, subnet } : undefined;
+}
+
 /** The last address of a subnet, broadcast included. */
 function end(subnet: Subnet): number {
   return subnet.base + 2 ** (32 - subnet.prefix) - 1;

@@ -3,6 +3,8 @@ export interface GenesisOutputs {
   readonly nodeName: string;
   readonly machines: readonly MachineOutput[];
   readonly networks: readonly NetworkOutput[];
+  /** Firmware of the Keeper's ESP32 for ESPHome, which fills in its secrets; there where a watchdog is configured. */
+  readonly watchdogFirmware?: string | undefined;
 }
 
 /** One machine as it was declared. */

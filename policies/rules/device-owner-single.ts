@@ -1,21 +1,22 @@
 import type { Guest } from "../estate.ts";
-import { isKnown } from "../facts.ts";
+import { isKnown, type Maybe } from "../facts.ts";
 import { stackRule } from "../rule.ts";
 
-/** At most one guest that runs by default for each passed-through device. */
+/** At most one running guest for each passed-through device. */
 export default stackRule({
   name: "device-owner-single",
-  description: "Each passed-through device belongs to at most one guest that starts with the host.",
+  description: "Each passed-through device belongs to at most one guest that runs.",
   reason:
     "A PCI or USB device has one owner at a time: the second guest fails to start, or takes the device away (design §4). " +
-    "Run state belongs to the Keeper, so what counts is who starts with the host.",
-  fix: "Leave the device with one guest; a contender to which the Keeper may hand it does not start with the host (onBoot: false).",
+    "A guest runs that starts with the host, or that is declared started while its run state is not left to the Keeper.",
+  fix:
+    "Leave the device with one guest. A contender to which the Keeper may hand it does not start with the host " +
+    "(onBoot: false), and its run state is the Keeper's (ignoreChanges: started) or declared stopped (started: false).",
   config: { defaults: {}, schema: {} },
   check: ({ guests }) => {
     const owners = new Map<string, Guest[]>();
     for (const guest of guests) {
-      // Without onBoot the provider starts a guest with the host.
-      if (guest.onBoot !== true && guest.onBoot !== undefined) continue;
+      if (!runs(guest)) continue;
       for (const device of isKnown(guest.devices) ? guest.devices : []) {
         const name = isKnown(device.mapping) ? device.mapping : device.rawId;
         if (isKnown(name)) owners.set(name, [...(owners.get(name) ?? []), guest]);
@@ -27,8 +28,18 @@ export default stackRule({
         found:
           guest === first
             ? `Guest ${guest.name} has device ${device} more than once.`
-            : `Device ${device} goes to ${first?.name ?? ""} and to ${guest.name}, and both start with the host.`,
+            : `Device ${device} goes to ${first?.name ?? ""} and to ${guest.name}, and both run.`,
       })),
     );
   },
 });
+
+/** Whether Pulumi has a guest run, as far as it is known. The provider's default is to start it, at once and with the host. */
+function runs(guest: Guest): boolean {
+  const keepers = guest.ignoreChanges.some((path) => path === "started" || path === "*");
+  return isOn(guest.onBoot) || (isOn(guest.started) && !keepers);
+}
+
+function isOn(flag: Maybe<boolean>): boolean {
+  return flag === true || flag === undefined;
+}

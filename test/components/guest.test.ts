@@ -245,6 +245,21 @@ describe("ProxmoxGuest", () => {
     );
   });
 
+  it("takes what Proxmox takes: plus and dot in tags, names of bridges, a point-to-point card", async () => {
+    const card = { mtu: 1500, mac: "02:00:00:00:01:00" };
+    const args = guestArgs({
+      owner: "night.team",
+      extraTags: ["c++", "_x"],
+      nics: [
+        { ...card, bridge: "br-lan.10_x", cidr: "203.0.113.7/32", gateway: "203.0.113.1" },
+        { ...card, bridge: "vmbr0", mac: "02:00:00:00:01:01", cidr: "10.0.0.0/31" },
+      ],
+      startupOrder: 0,
+    });
+    const seen = await recordProgram(() => new ProxmoxGuest("brain", args));
+    assert.deepEqual(only(seen, "brain-vm").inputs["tags"], ["_x", "c++", "hive", "owner-night.team", "role-ai"]);
+  });
+
   it("names every child after its parent", async () => {
     const seen = await recordProgram(() => new ProxmoxGuest("brain", guestArgs()));
     for (const registration of seen.filter((r) => r.parent.includes("ProxmoxGuest"))) {

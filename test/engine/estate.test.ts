@@ -92,7 +92,7 @@ describe("genesis on a fresh host", function () {
       ...said,
     ].join("\n");
     assert.deepEqual(canariesIn(output, canaries), []);
-    const { found, read } = filesWithCanaries(folder.root, canaries);
+    const { found, read, unpacked } = filesWithCanaries(folder.root, canaries);
     for (const wanted of [/^backend\/.+genesis\.json$/, /^project\/Pulumi\.genesis\.yaml$/, /snippets\/hive-genesis/])
       assert.ok(
         read.some((name) => wanted.test(name)),
@@ -100,6 +100,11 @@ describe("genesis on a fresh host", function () {
       );
     for (const name of ["host/events.jsonl", "host/traffic.jsonl", "host/lab.log", "host/state.json"])
       assert.ok(read.includes(name), `${name} was searched`);
+    // The engine packs its logs: searched as they lie, they would hide anything.
+    assert.ok(
+      unpacked.some((name) => /^pulumi-home\/logs\/.+\.log$/.test(name)),
+      `the engine's logs were unpacked: ${unpacked.join(", ")}`,
+    );
     // Each canary is found in the file that is made to hold it, and so would be anywhere else.
     assert.deepEqual([...new Set(found.map((line) => line.split(": ")[0]))], keepers.toSorted(), found.join("\n"));
     assert.deepEqual([...new Set(found.map((line) => line.split(": ")[1]))].toSorted(), [

@@ -27,6 +27,33 @@ describe("credential patterns", () => {
     "3f2504e0-4f89-41d3-9a0c-0305e82c3301",
     "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "HIVE_AFFINITY='1-2,17-18'",
+    "DB_PASSWORD=${DB_PASSWORD}",
+    "DB_PASSWORD=${DB_PASSWORD:?must be given}",
+    'PGPASSWORD="$(cat /run/secrets/db)"',
+    "PGPASSWORD=`cat /run/secrets/db`",
+    "MYSQL_PASSWORD=%MYSQL_PASSWORD%",
+    "POSTGRES_PASSWORD_FILE=/run/secrets/postgres",
+    "password: /run/secrets/postgres",
+    "wifi_password: !secret wifi_password",
+    "db_password: !vault |",
+    "password: <your password>",
+    "password: {{ lookup }}",
+    "password: secret",
+    'password: "secret"',
+    "password: null, user: x",
+    "hive ALL=(ALL) NOPASSWD: /usr/bin/systemctl",
+    "cat: /etc/passwd: forbidden",
+    "echo root:$PASSWORD | chpasswd",
+    "chpasswd: { expire: false }",
+    "curl -u admin:$PASSWORD https://pve.example/",
+    "curl -u admin https://pve.example:8006/",
+    "docker login -u hive --password-stdin registry.example",
+    "adduser --disabled-password --gecos '' hive",
+    "adduser --disabled-password administrator",
+    "tool --password PASSWORD --user NAME",
+    "mysql -p shop",
+    "mkdir -p /srv/data && mysql shop",
+    "PWD=/root/project OLDPWD=/root/project",
   ]) {
     it(`takes ${JSON.stringify(text.slice(0, 40))} for no credential`, () => {
       assert.deepEqual(findCredentials(text), []);
@@ -83,7 +110,28 @@ describe("credential patterns", () => {
       "aws_secret_key=",
       "-",
       "PVE:",
+      "a",
+      "A_",
+      "a:",
+      "PASSWORD_",
+      "DB_PASSWORD=",
+      "password \t",
+      "--password ",
+      "--a-",
+      "curl ",
+      "curl -u",
+      "curl -u a:",
+      "mysql ",
+      "mysql -p",
+      "chpasswd<<<",
+      "a: | ",
+      "a:a | sudo -s ",
     ];
-    for (const start of starts) findCredentials(start.repeat(Math.ceil(300_000 / start.length)));
+    for (const start of starts) {
+      const begun = performance.now();
+      findCredentials(start.repeat(Math.ceil(300_000 / start.length)));
+      const tookMs = performance.now() - begun;
+      assert.ok(tookMs < 8000, `${JSON.stringify(start)}: ${tookMs.toFixed(0)} ms`);
+    }
   });
 });

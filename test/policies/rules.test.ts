@@ -3,6 +3,7 @@ import { UnknownValueError, unknownCheckingProxy } from "@pulumi/policy";
 import { readdirSync } from "node:fs";
 import { rules } from "../../policies/rules/index.ts";
 import type { RuleCases } from "./case.ts";
+import { credentialCases } from "./credentialCases.ts";
 import { estateCases } from "./estateCases.ts";
 import { soundEstate } from "./estateFixture.ts";
 import { guestCases } from "./guestCases.ts";
@@ -20,7 +21,7 @@ const hostSettings: Readonly<Record<string, readonly string[]>> = {
   "trading-cores-physical": ["physicalCores"],
 };
 
-const cases: RuleCases = { ...tradingCases, ...guestCases, ...estateCases };
+const cases: RuleCases = { ...tradingCases, ...guestCases, ...estateCases, ...credentialCases };
 
 describe("policy rules", () => {
   for (const rule of rules) {

@@ -2,6 +2,7 @@
 import { generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { constants, gunzipSync, inflateSync, zstdDecompressSync } from "node:zlib";
 import ssh2 from "ssh2";
 import type { StateFolder } from "../../cli/targets/stateFolder.ts";
 
@@ -78,23 +79,57 @@ export function canariesIn(text: string, canaries: readonly Canary[]): string[] 
   return canaries.filter(({ forms }) => forms.some((form) => text.includes(form))).map(({ name }) => name);
 }
 
-/** Every regular file below a folder that holds a canary, as `FILE: CANARY`; device files and sockets are not read. */
-export function filesWithCanaries(root: string, canaries: readonly Canary[]): { found: string[]; read: string[] } {
+/** What a search has looked at; names are relative to its root. */
+interface Searched {
+  /** `FILE: CANARY`. */
+  readonly found: readonly string[];
+  readonly read: readonly string[];
+  /** Those that were packed, and were searched unpacked as well. */
+  readonly unpacked: readonly string[];
+}
+
+/**
+ * Every regular file below a folder that holds a canary; device files and sockets are not read. Packed files are looked
+ * into. The engine's logs of a stack (`PLOG`) are encrypted with the stack's own key, as its secrets are, and stay closed.
+ */
+export function filesWithCanaries(root: string, canaries: readonly Canary[]): Searched {
   const found: string[] = [];
   const read: string[] = [];
+  const unpacked: string[] = [];
   const walk = (folder: string): void => {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
       const path = join(folder, entry.name);
       const name = relative(root, path);
       if (entry.isDirectory()) walk(path);
       else if (entry.isFile()) {
+        const bytes = readFileSync(path);
+        const inside = unpack(bytes);
         read.push(name);
-        found.push(...canariesIn(readFileSync(path, "latin1"), canaries).map((canary) => `${name}: ${canary}`));
+        if (inside !== undefined) unpacked.push(name);
+        const text = [bytes, ...(inside === undefined ? [] : [inside])]
+          .map((part) => part.toString("latin1"))
+          .join("\n");
+        found.push(...canariesIn(text, canaries).map((canary) => `${name}: ${canary}`));
       }
     }
   };
   walk(root);
-  return { found: found.toSorted(), read };
+  return { found: found.toSorted(), read, unpacked };
+}
+
+/** What a packed file holds, told by its first bytes: gzip (RFC 1952), zlib (RFC 1950), zstd (RFC 8878). */
+function unpack(bytes: Buffer): Buffer | undefined {
+  if (bytes.length < 4) return undefined;
+  // A file that is still written, or whose writer was killed, gives what it holds so far.
+  const cut = { finishFlush: constants.Z_SYNC_FLUSH };
+  try {
+    if (bytes.readUInt16BE() === 0x1f8b) return gunzipSync(bytes, cut);
+    if (bytes.readUInt32LE() === 0xfd2fb528) return zstdDecompressSync(bytes, { finishFlush: constants.ZSTD_e_flush });
+    if ((bytes.readUInt8() & 0x0f) === 8 && bytes.readUInt16BE() % 31 === 0) return inflateSync(bytes, cut);
+  } catch {
+    // Only its first bytes look packed.
+  }
+  return undefined;
 }
 
 /** Watches the command lines of all processes until stopped; gives those with a canary. Linux: it reads /proc. */
