@@ -66,5 +66,6 @@ export async function declareGenesis(settings: GenesisSettings, secrets: Genesis
     const vm = { machine: brain.machine, ready: brain };
     new Keeper("keeper", { plan: plan.keeper, secrets: secrets.keeper, host, login, vm });
   }
-  return genesisOutputs(settings, plan);
+  const watchdogFirmware = plan.keeper?.watchdogFirmware;
+  return { ...genesisOutputs(settings, plan), ...(watchdogFirmware === undefined ? {} : { watchdogFirmware }) };
 }

@@ -10,6 +10,7 @@ export async function lab(invocation: Invocation): Promise<number> {
   const action = invocation.positionals[0] ?? "status";
   const folder = labStateFolder();
   const { findLab, startLab, stopLabProcess } = await import("../../lab/index.ts");
+  const { endKeeper } = await import("../keeper/endKeeper.ts");
   const running = await findLab(folder.lab);
   const tell = async (document: Readonly<Record<string, unknown>>, text: string): Promise<void> => {
     if (invocation.json) await printJson(document);
@@ -35,10 +36,13 @@ export async function lab(invocation: Invocation): Promise<number> {
     return running === undefined ? 3 : 0;
   }
   if (action === "stop") {
+    // It goes with its lab, whether or not the command that runs it still lives.
+    const keeperEnded = await endKeeper(folder.lab);
     if (running !== undefined) await stopLabProcess(running);
+    const its = keeperEnded === 0 ? "" : `; ended what ran of its Keeper: ${plural(keeperEnded)}`;
     await tell(
-      { running: false, stopped: running !== undefined },
-      running === undefined ? "was not running" : "stopped, its state is kept",
+      { running: false, stopped: running !== undefined, keeperEnded },
+      `${running === undefined ? "was not running" : "stopped, its state is kept"}${its}`,
     );
     return 0;
   }
@@ -48,9 +52,10 @@ export async function lab(invocation: Invocation): Promise<number> {
       (await ask(`Everything in ${folder.root} goes: the lab's host and the stack's state. Type reset: `)) !== "reset"
     )
       throw new CommandFailure("not confirmed; add --yes", { exitCode: 2 });
+    await endKeeper(folder.lab);
     if (running !== undefined) await stopLabProcess(running);
     for (const path of [folder.lab, folder.backend, folder.project, folder.passphraseFile])
-      rmSync(path, { recursive: true, force: true });
+      rmSync(path, { recursive: true, force: true, maxRetries: 5 });
     for (const name of ["secrets.digest.json", "journal.jsonl", "pulumi-home"])
       rmSync(`${folder.root}/${name}`, { recursive: true, force: true });
     await tell({ reset: true }, "reset: the next start is a fresh host");
@@ -78,4 +83,8 @@ export async function lab(invocation: Invocation): Promise<number> {
     }
     return 0;
   });
+}
+
+function plural(processes: number): string {
+  return processes === 1 ? "1 process" : `${String(processes)} processes`;
 }

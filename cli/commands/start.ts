@@ -17,6 +17,7 @@ export async function start(invocation: Invocation): Promise<number> {
   return withContext(
     invocation,
     async (context) => {
+      if (context.lab !== undefined) await endLeft();
       const session = await readyForChange(context, invocation);
       const document = await bringUp(context, session);
       const stays = context.lab !== undefined && !invocation.once;
@@ -36,6 +37,15 @@ export async function start(invocation: Invocation): Promise<number> {
     },
     { stack: "genesis" },
   );
+}
+
+/** Ends what a killed `npm start` left of its Keeper, also when this one starts none. */
+async function endLeft(): Promise<void> {
+  const [{ endLeftKeeper }, { labStateFolder }] = await Promise.all([
+    import("../keeper/endKeeper.ts"),
+    import("../targets/stateFolder.ts"),
+  ]);
+  await endLeftKeeper(labStateFolder().lab);
 }
 
 async function beside(invocation: Invocation, { lab, target }: Context): Promise<LabKeeperBeside> {
@@ -69,12 +79,18 @@ async function stayUp(
   say("");
   progress("The lab stays up. Ctrl-C stops it and keeps its state.");
   const { cancel } = context.interrupts;
+  const { isAlive } = await import("../../lab/keeper/folder.ts");
   if (cancel.aborted) return;
-  // The listener alone does not keep the process alive.
-  const alive = setInterval(() => undefined, 60_000);
-  const playing = keeper?.play(cancel);
+  const gone = new AbortController();
+  const looking = setInterval(() => {
+    if (isAlive(lab)) return;
+    progress("The lab is gone: its process has ended.");
+    gone.abort();
+  }, 1000);
+  const end = AbortSignal.any([cancel, gone.signal]);
+  const playing = keeper?.play(end);
   await new Promise<void>((done) => {
-    cancel.addEventListener(
+    end.addEventListener(
       "abort",
       () => {
         done();
@@ -82,6 +98,6 @@ async function stayUp(
       { once: true },
     );
   });
-  clearInterval(alive);
+  clearInterval(looking);
   await playing;
 }

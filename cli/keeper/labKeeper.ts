@@ -6,24 +6,24 @@ import { stringify } from "yaml";
 import { buildFakeGpu } from "../../lab/gpu/build.ts";
 import { LabCard } from "../../lab/keeper/card.ts";
 import { EveningClock } from "../../lab/keeper/clock.ts";
-import { type LabLink, type LabProxmox, labArbiterConfig, labHostConfig } from "../../lab/keeper/config.ts";
+import { type LabLink, type LabProxmox, hostState, labArbiterConfig, labHostConfig } from "../../lab/keeper/config.ts";
 import type { Evening } from "../../lab/keeper/evening.ts";
 import {
   type Identity,
   type KeeperFolder,
-  findKeeper,
   identityOf,
-  isAlive,
   keeperFolder,
   makeKeeperFolder,
   removeFound,
   runtimeFolder,
   writeFound,
 } from "../../lab/keeper/folder.ts";
+import { idleLoad, writeLoad } from "../../lab/keeper/load.ts";
 import { writeEvening } from "../../lab/keeper/play.ts";
 import { endWorkers } from "../../lab/keeper/workers.ts";
 import { writeWhole } from "../targets/stateFolder.ts";
-import { agentProgram, endProcess, startAgent } from "./agentProcess.ts";
+import { type AgentStart, agentProgram, endProcess, startAgent } from "./agentProcess.ts";
+import { endLeftKeeper } from "./endKeeper.ts";
 
 /** An evening to be played, and how many times as fast as it would be. */
 export interface Play {
@@ -61,21 +61,16 @@ const notRunning = (why: string): LabKeeper => ({ kind: "not-running", why });
 /**
  * Starts the Keeper beside a lab, and waits until it answers: the host side on the lab's Proxmox, the arbiter on the
  * lab's fake GPU, joined by their link. All of its state is below the lab's own. Where it cannot run, the answer says
- * why, and nothing of it is left then. While an evening is played the arbiter is alone: the host side has no clock but
- * the machine's.
+ * why, and nothing of it is left then. While an evening is played both sides go by its clock, and the arbiter by its
+ * load.
  */
 export async function startLabKeeper(labStateDir: string, options: LabKeeperOptions = {}): Promise<LabKeeper> {
   if (process.platform !== "linux") return notRunning("it needs Linux");
   if (!existsSync(agentProgram)) return notRunning(`${agentProgram} is missing`);
   const folder = keeperFolder(labStateDir);
   makeKeeperFolder(folder);
-  const before = findKeeper(folder);
-  if (before !== undefined && isAlive(before.owner)) {
-    return notRunning(`process ${String(before.owner.pid)} runs it already, on the same lab`);
-  }
-  // Those of a command that was killed: their end is ours.
-  if (before !== undefined) await Promise.all([before, ...before.sides].map(endProcess));
-  await endWorkers(folder.services);
+  const owner = await endLeftKeeper(labStateDir);
+  if (owner !== undefined) return notRunning(`process ${String(owner.pid)} runs it already, on the same lab`);
   const built = await buildFakeGpu(folder.gpu);
   if (built.kind === "failed") return notRunning(`the lab's GPU cannot be built: ${built.reason}`);
 
@@ -97,12 +92,13 @@ export async function startLabKeeper(labStateDir: string, options: LabKeeperOpti
   try {
     const { play } = options;
     await card.start();
-    const clock = play === undefined ? undefined : new EveningClock(folder.clock, play.evening.fromMs, play.rate);
-    const joined = await startHost(folder, runtimes.host.path, options, onSpawn);
-    writeArbiter(folder, { ...built, runtime, play, link: "link" in joined ? joined.link : undefined });
+    const { its, clock, env } = play === undefined ? noScript(folder) : beginEvening(folder, play);
+    const timeZone = play?.evening.timeZone ?? "Europe/Paris";
+    const joined = await startHost(its, { runtime: runtimes.host.path, timeZone, env, onSpawn }, options.proxmox);
+    const link = "link" in joined ? joined.link : undefined;
+    writeArbiter(its, { ...built, runtime, timeZone, play, link });
     const own = await startAgent({
-      ...{ side: "arbiter", config: folder.config, runtime, output: folder.output, onSpawn },
-      env: { HIVE_LAB_CLOCK: clock?.file ?? "" },
+      ...{ side: "arbiter", config: folder.config, runtime, output: folder.output, env, onSpawn },
     });
     if ("fault" in own) {
       await stop();
@@ -117,6 +113,28 @@ export async function startLabKeeper(labStateDir: string, options: LabKeeperOpti
   }
 }
 
+/** What the two sides find in the place of the machine's own time and load. */
+interface Stage {
+  /** Their folders. */
+  readonly its: KeeperFolder;
+  readonly clock: EveningClock | undefined;
+  readonly env: Readonly<Record<"HIVE_LAB_CLOCK" | "HIVE_LAB_LOAD", string>>;
+}
+
+/** The machine's own: a variable that this command was started with is not for them. */
+function noScript(folder: KeeperFolder): Stage {
+  return { its: folder, clock: undefined, env: { HIVE_LAB_CLOCK: "", HIVE_LAB_LOAD: "" } };
+}
+
+/** An evening begins with fresh journals: its times are not this machine's. */
+function beginEvening(folder: KeeperFolder, { evening, rate }: Play): Stage {
+  const state = join(folder.root, "evening-state");
+  for (const each of [state, hostState(state)]) rmSync(each, { recursive: true, force: true });
+  writeLoad(folder.load, idleLoad);
+  const clock = new EveningClock(folder.clock, evening.fromMs, rate);
+  return { its: { ...folder, state }, clock, env: { HIVE_LAB_CLOCK: clock.file, HIVE_LAB_LOAD: folder.load } };
+}
+
 /** Everything that the arbiter reads at its start. */
 function writeArbiter(
   folder: KeeperFolder,
@@ -124,19 +142,16 @@ function writeArbiter(
     readonly nvml: string;
     readonly cuda: string;
     readonly runtime: string;
+    readonly timeZone: string;
     readonly play: Play | undefined;
     readonly link: LabLink | undefined;
   },
 ): void {
-  const { nvml, cuda, runtime, play, link } = given;
-  // A simulated evening begins with a fresh journal: its times are not this machine's.
-  const state = play === undefined ? folder.state : join(folder.root, "evening-state");
-  if (play !== undefined) rmSync(state, { recursive: true, force: true });
-  const timeZone = play?.evening.timeZone ?? "Europe/Paris";
+  const { nvml, cuda, runtime, timeZone, play, link } = given;
   writeEvening(folder, timeZone, play?.evening.steps ?? [], -1);
   writeWhole(folder.evaToken, `${randomBytes(32).toString("base64url")}\n`);
   const config = labArbiterConfig({
-    folder: { ...folder, state },
+    folder,
     runtime,
     nvml,
     cuda,
@@ -150,18 +165,17 @@ function writeArbiter(
 /** The host side and the link that the arbiter is to listen on; without it the arbiter goes by its own calendar. */
 async function startHost(
   folder: KeeperFolder,
-  runtime: string,
-  { play, proxmox }: LabKeeperOptions,
-  onSpawn: (identity: Identity) => void,
+  given: Pick<AgentStart, "runtime" | "env" | "onSpawn"> & { readonly timeZone: string },
+  proxmox: LabProxmox | undefined,
 ): Promise<{ readonly host: Identity; readonly link: LabLink } | { readonly fault: string }> {
-  if (play !== undefined) return { fault: "an evening is played" };
   if (proxmox === undefined) return { fault: "it was not asked for" };
+  const { timeZone, ...start } = given;
   const link = { port: await freePort(), keyFile: join(folder.root, "link.key") };
   writeWhole(link.keyFile, `${randomBytes(32).toString("hex")}\n`);
   const config = join(folder.root, "keeper-host.yaml");
-  writeWhole(config, stringify(labHostConfig({ folder, runtime, proxmox, link })));
+  writeWhole(config, stringify(labHostConfig({ folder, runtime: start.runtime, timeZone, proxmox, link })));
   const output = join(folder.root, "keeper-host.log");
-  const host = await startAgent({ side: "host", config, runtime, output, env: {}, onSpawn });
+  const host = await startAgent({ ...start, side: "host", config, output });
   return "fault" in host ? host : { host, link };
 }
 

@@ -12,7 +12,7 @@ export interface HiveAgentArgs {
   readonly connection: HostConnection;
   /** @default "keeper" */
   readonly role?: "keeper" | undefined;
-  /** `arbiter` where the GPU is, `host` where the VMs are. */
+  /** `arbiter` where the GPU is, `host` where the VMs are; a machine has one side, and a second one is refused. */
   readonly side: "arbiter" | "host";
   /** The agent's configuration. It names files of secrets ({@link agentSecretFile}) and holds none itself. */
   readonly config: KeeperConfigInput;
@@ -34,8 +34,11 @@ export interface HiveAgentArgs {
 
 /**
  * The runtime agent on one machine: its tarball, configuration, secrets and hardened unit. A new version, configuration
- * or secret that does not become healthy is taken back to what was, and the update fails with the journal's last lines.
- * The version before stays on the machine; removal leaves nothing.
+ * or secret that does not become healthy is taken back to what was, and the update fails with the agent's own reasons
+ * and its journal's last lines. The version before stays on the machine; removal leaves nothing.
+ *
+ * Healthy means that the agent says so itself: its decision loop turns; the arbiter can write its journal (it may be
+ * without a GPU); the host side's token is accepted by Proxmox. The other side need not be there yet.
  *
  * @example
  * new HiveAgent("brain-keeper", { connection, side: "arbiter", config, tarball, version: "1.4.0", deletedWith: vm });
@@ -59,6 +62,7 @@ export class HiveAgent extends pulumi.ComponentResource {
 
     const context = {
       role: args.role ?? "keeper",
+      side: args.side,
       owner: `${pulumi.getProject()}/${pulumi.getStack()}`,
       healthSec,
       steadySec: 2,
@@ -91,7 +95,7 @@ export class HiveAgent extends pulumi.ComponentResource {
     );
     const installed = agentStep(
       `${name}-install`,
-      { target, scripts: renderInstallStep(context, { release, side: args.side, ...plan }) },
+      { target, scripts: renderInstallStep(context, { release, secretNames, ...plan }) },
       { ...options, dependsOn: [...needs, prepared, uploaded] },
     );
 

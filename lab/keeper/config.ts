@@ -35,8 +35,8 @@ export interface LabProxmox {
 /** The arbiter side: the fake card, the lab's services, the seed's calendar. Pure. */
 export function labArbiterConfig(options: LabArbiterOptions): KeeperConfigInput {
   const { folder, runtime, rate, link } = options;
-  // The load is the machine's own, which a script cannot set: while one is played, any load will do.
-  const muse = rate === undefined ? {} : { loadBelow: 1024, loadAbove: 1024, holdSec: 0 };
+  // A minute of the evening, and a turn of the loop at least.
+  const muse = rate === undefined ? {} : { holdSec: Math.max(1, Math.round(60 / rate)) };
   return {
     version: 1,
     side: "arbiter",
@@ -73,14 +73,16 @@ export function labArbiterConfig(options: LabArbiterOptions): KeeperConfigInput 
 export function labHostConfig(options: {
   readonly folder: KeeperFolder;
   readonly runtime: string;
+  readonly timeZone: string;
   readonly proxmox: LabProxmox;
   readonly link: LabLink;
 }): KeeperConfigInput {
-  const { folder, runtime, proxmox, link } = options;
+  const { folder, runtime, timeZone, proxmox, link } = options;
   return {
     version: 1,
     side: "host",
-    paths: { state: `${folder.state}-host`, runtime, log: folder.log },
+    paths: { state: hostState(folder.state), runtime, log: folder.log },
+    timeZone,
     host: {
       proxmox,
       // None balloons: the memory that the host side reads is this machine's, not the lab's.
@@ -90,6 +92,11 @@ export function labHostConfig(options: {
       link: { connect: addressOf(link), pskFile: link.keyFile },
     },
   };
+}
+
+/** The host side's state folder, beside the arbiter's. */
+export function hostState(state: string): string {
+  return `${state}-host`;
 }
 
 function addressOf({ port }: LabLink): string {

@@ -15,8 +15,12 @@ const step = z.strictObject({
   ask: z.strictObject({ service: text, minutes: z.number().positive() }).optional(),
   /** The card is this hot until at least so many samples have shown it and the decisions are made. */
   heat: z.strictObject({ celsius: z.number().min(0).max(120), samples: z.number().int().min(1).max(20) }).optional(),
+  /** The machine's one-minute load, from then on. */
+  load: z.number().min(0).max(1000).optional(),
   /** What the Keeper must decide then, in this order. */
   decisions: z.array(decision).default([]),
+  /** What it must not have decided by the next scene. */
+  never: z.array(decision).default([]),
 });
 
 const schema = z.strictObject({
@@ -30,7 +34,7 @@ type RawStep = z.output<typeof step>;
 
 /** A step with its instant on the evening's clock, Unix ms. */
 export type EveningStep = Omit<RawStep, "at"> & { readonly at: string; readonly atMs: number };
-/** A decision that must be there: of this service, its reason with this text in it. */
+/** A decision that is looked for: of this service, its reason with this text in it. */
 export type ExpectedDecision = z.output<typeof decision>;
 
 export interface Evening {

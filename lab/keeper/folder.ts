@@ -22,6 +22,8 @@ export interface KeeperFolder {
   readonly evening: string;
   /** The clock of that evening. */
   readonly clock: string;
+  /** The load of that evening. */
+  readonly load: string;
   readonly found: string;
 }
 
@@ -39,6 +41,7 @@ export function keeperFolder(labStateDir: string): KeeperFolder {
     evaToken: join(root, "eva.token"),
     evening: join(root, "evening.json"),
     clock: join(root, "clock"),
+    load: join(root, "loadavg"),
     found: join(root, "keeper.json"),
   };
 }

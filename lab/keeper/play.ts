@@ -1,4 +1,4 @@
-// Plays an evening against a running Keeper: people speak, scans come, the card gets hot; who gets the card is not the
+// Plays an evening against a running Keeper: people speak, scans come, the card gets hot, the load rises; who gets the card is not the
 // player's business.
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,6 +10,7 @@ import type { Evening, EveningStep, ExpectedDecision, MadeDecision } from "./eve
 import { findDecisions } from "./evening.ts";
 import type { KeeperFolder } from "./folder.ts";
 import { Lease } from "./lease.ts";
+import { writeLoad } from "./load.ts";
 import { endWorker, startWorker } from "./workers.ts";
 
 export interface PlayOptions {
@@ -50,19 +51,25 @@ function stateOf(index: number, now: number): "done" | "now" | "next" {
 export async function playEvening(options: PlayOptions): Promise<void> {
   const { evening, folder, signal } = options;
   const player = new Player(options);
+  let never: readonly ExpectedDecision[] = [];
   for (const [index, step] of evening.steps.entries()) {
     await player.until(step.atMs);
     if (signal.aborted) return;
+    await player.undecided(step.at, never);
     writeEvening(folder, evening.timeZone, evening.steps, index);
     options.tell(step.at, step.text);
+    if (step.load !== undefined) writeLoad(folder.load, step.load);
     if (step.ask !== undefined) await player.ask(step.ask.service, step.ask.minutes);
     const decided = (): Promise<void> => player.decided(step.at, step.decisions);
     if (step.heat === undefined) await decided();
     else await player.heat(step.heat.celsius, step.heat.samples, decided);
     await player.sampled();
+    ({ never } = step);
   }
   await player.until(evening.toMs);
-  if (!signal.aborted) writeEvening(folder, evening.timeZone, evening.steps, evening.steps.length);
+  if (signal.aborted) return;
+  await player.undecided("the end", never);
+  writeEvening(folder, evening.timeZone, evening.steps, evening.steps.length);
 }
 
 class Player {
@@ -150,6 +157,16 @@ class Player {
       if (performance.now() < giveUp) continue;
       const lines = made.map(({ what, service, reason }) => `  ${what} ${service}: ${reason}`);
       throw new Error(`at ${at} the Keeper did not decide ${JSON.stringify(first)}; it decided\n${lines.join("\n")}`);
+    }
+  }
+
+  /** Makes sure that none of these was decided in the scene before. */
+  async undecided(at: string, unwanted: readonly ExpectedDecision[]): Promise<void> {
+    if (unwanted.length === 0) return;
+    const made = await this.#decisions();
+    for (const each of unwanted) {
+      if (findDecisions([each], made).last !== undefined)
+        throw new Error(`before ${at} the Keeper decided ${JSON.stringify(each)}`);
     }
   }
 

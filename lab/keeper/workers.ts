@@ -48,8 +48,8 @@ export async function startWorker(servicesFolder: string, name: string): Promise
   throw new Error(`${name} did not start: ${fault ?? "no pid file"}`);
 }
 
-/** Ends the process of a service, whatever state it is in, and waits until it has gone. */
-export async function endWorker(servicesFolder: string, name: string): Promise<void> {
+/** Ends the process of a service, whatever state it is in, and waits until it has gone; false when there was none. */
+export async function endWorker(servicesFolder: string, name: string): Promise<boolean> {
   const worker = findWorker(servicesFolder, name);
   const file = pidFileOf(servicesFolder, name);
   if (worker !== undefined) {
@@ -58,8 +58,11 @@ export async function endWorker(servicesFolder: string, name: string): Promise<v
       await sleep(10);
   }
   for (const path of [file, `${file}.start`, `${file}.new`]) rmSync(path, { force: true });
+  return worker !== undefined;
 }
 
-export async function endWorkers(servicesFolder: string): Promise<void> {
-  await Promise.all(labServices.map(({ name }) => endWorker(servicesFolder, name)));
+/** Ends those of every service; gives how many there were. */
+export async function endWorkers(servicesFolder: string): Promise<number> {
+  const ended = await Promise.all(labServices.map(({ name }) => endWorker(servicesFolder, name)));
+  return ended.filter(Boolean).length;
 }

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { runKeeperFaults } from "../campaign/keeper/index.ts";
+import { keeperFaultKinds, runKeeperFaults } from "../campaign/keeper/index.ts";
 import { skip } from "../run/skip.ts";
 import { ArbiterSite } from "../support/arbiterDaemon.ts";
 import type { AgentProgram, Daemon } from "../support/arbiterDaemon.ts";
@@ -108,6 +108,7 @@ describe("arbiter daemon: faults", () => {
     more.catch(() => undefined);
     assert.equal((await daemon.renew(lease.lease)).state, "held");
     assert.equal((await daemon.call("GET", "/health")).status, 503);
+    assert.match((await daemon.status()).unhealthy.join(), /^the journal cannot be written: /);
     await daemon.release(lease.lease);
     await sleep(300);
     assert.equal((await daemon.status()).holder?.lease, lease.lease, "what is not written has not happened");
@@ -165,10 +166,13 @@ describe("arbiter daemon: faults", () => {
     await daemon.until((now) => now.holder?.service === "muse", "the batch goes on");
   });
 
-  it("holds against a slice of the fault campaign", async function () {
+  it("holds against a slice of the fault campaign: each kind once", async () => {
     const seed = Date.now() % 1_000_000;
     const told: string[] = [];
-    const { figures, ok } = await runKeeperFaults({ count: 5, seed, tell: (line) => told.push(line) }, 60_000);
+    const { figures, ok } = await runKeeperFaults(
+      { count: keeperFaultKinds, seed, tell: (line) => told.push(line) },
+      60_000,
+    );
     assert.ok(ok, `seed ${String(seed)}: ${JSON.stringify(figures)}\n${told.join("\n")}`);
   });
 });

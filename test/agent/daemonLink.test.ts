@@ -60,8 +60,9 @@ describe("arbiter daemon: link", () => {
       periodMs: 100,
       validMs: 2_000,
     });
-    link.setConstraint({ marketOpen: false, handoff: false });
+    link.setConstraint({ marketOpen: false, handoff: false, roomC: 24.5 });
     await daemon.until(({ holder }) => holder?.service === "muse", "the batch runs");
+    assert.equal((await daemon.status()).constraint?.roomC, 24.5);
     link.setConstraint({ marketOpen: true, handoff: false });
     await daemon.until(() => scene.frozen(), "the market opens, and the batch rests");
 

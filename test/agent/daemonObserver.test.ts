@@ -57,7 +57,7 @@ class Machine extends Services {
 
 const hold: Hold = {
   ...{ phase: "running", seq: 1, lease: null, token: 1, granted: false, wants: true, untilMs: null, sinceMs: 0 },
-  ...{ usedMs: 0, undo: [], goal: null, tried: [], rests: false, freed: false, why: null, step: null },
+  ...{ usedMs: 0, turnFromMs: 0, undo: [], goal: null, tried: [], rests: false, freed: false, why: null, step: null },
   ...{ startAction: null, failures: 0 },
 };
 const known: Extract<GpuReading, { readonly kind: "known" }> = {
@@ -73,6 +73,7 @@ function stage() {
   const mended: string[] = [];
   const observer = new Observer({
     clock,
+    load1: () => undefined,
     log,
     services: () => machine,
     reading: () => seen.reading,

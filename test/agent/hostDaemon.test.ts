@@ -26,6 +26,7 @@ describe("Keeper, host side: the daemon against the lab", () => {
   let answering: boolean;
   let output: string;
   let beats: number;
+  let goodbyes: number;
   let config: Readonly<Record<string, unknown>> & { readonly host: object };
   const esp = createSocket("udp4");
 
@@ -49,6 +50,7 @@ describe("Keeper, host side: the daemon against the lab", () => {
     answering = true;
     output = "";
     beats = 0;
+    goodbyes = 0;
     arbiter = await listenForHost({
       listen: { host: "127.0.0.1", port: 0 },
       key: Buffer.from(key, "hex"),
@@ -58,9 +60,13 @@ describe("Keeper, host side: the daemon against the lab", () => {
         if (answering) arbiter.released(id, 41 + asked, 600_000);
       },
     });
-    esp.on("message", () => (beats += 1));
+    esp.on("message", (line) => {
+      if (line.toString().startsWith("hive1 rest ")) goodbyes += 1;
+      else beats += 1;
+    });
     await new Promise<void>((resolve) => esp.bind(0, "127.0.0.1", resolve));
     await writeFile(join(folder, "psk"), key, { mode: 0o600 });
+    await writeFile(join(folder, "temperature"), "24500\n");
     const certificate = new X509Certificate(await readFile(pve.caCertFile));
     config = {
       version: 1,
@@ -80,6 +86,7 @@ describe("Keeper, host side: the daemon against the lab", () => {
           periodSec: 1,
           keyFile: join(folder, "psk"),
         },
+        room: { sensor: join(folder, "temperature") },
         handoff: { enabled: true },
         memoryPressure: { availableBelow: "64 MiB", availableAbove: "128 MiB" },
         observeSec: 1,
@@ -146,14 +153,21 @@ describe("Keeper, host side: the daemon against the lab", () => {
     await until(up, "up");
     const health = await call("GET", "/health");
     assert.deepEqual(
-      [health.status, health.data["ok"], typeof health.data["loopAgeMs"], health.data["fault"]],
-      [200, true, "number", null],
+      [health.status, health.data["healthy"], typeof health.data["loopAgeMs"], health.data["unhealthy"]],
+      [200, true, "number", []],
     );
     await until(() => arbiter.constraint()?.marketOpen === false, "a constraint");
     await until(() => beats >= 2, "heartbeats");
+    await until(() => arbiter.constraint()?.roomC === 24.5, "the heat of the room");
+    assert.deepEqual((await call("GET", "/status")).data["room"], { celsius: 24.5 });
     const metrics = await text("/metrics");
     assert.match(metrics, /^hive_host_proxmox_up\{.*\} 1$/m);
     assert.match(metrics, /^hive_host_cpu_percent\{.*\} [\d.]+$/m);
+    assert.match(metrics, /^hive_host_room_celsius\{.*\} 24\.5$/m);
+    await writeFile(join(folder, "temperature"), "85000\n");
+    await until(() => arbiter.constraint()?.roomC === undefined, "no heat of the room");
+    assert.match(JSON.stringify((await call("GET", "/status")).data["room"]), /^\{"fault":"no temperature/);
+    assert.doesNotMatch(await text("/metrics"), /^hive_host_room_celsius/m);
     const first = child;
     const second = start();
     assert.notEqual(await ended(second), "0");
@@ -161,6 +175,7 @@ describe("Keeper, host side: the daemon against the lab", () => {
     child = first;
     first?.kill("SIGTERM");
     assert.equal(await ended(first ?? second), "0");
+    await until(() => goodbyes === 3, "goodbyes");
   });
 
   it("takes a changed configuration over on SIGHUP, and refuses a wrong one with every fault, keeping the running one", async function () {

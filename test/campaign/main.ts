@@ -20,7 +20,7 @@ const campaigns: Readonly<Record<string, Entry>> = {
     load: async () => (await import("./faulty.ts")).runFaulty,
   },
   keeper: {
-    text: "faults of a real arbiter: kills, hung driver, full disk, clock jumps, floods, malformed input",
+    text: "faults of both sides of the Keeper: kills, hung driver, full disk, failing Proxmox, cut link, malformed input …",
     count: 500,
     load: async () => {
       const { runKeeperFaults } = await import("./keeper/index.ts");

@@ -6,22 +6,39 @@ import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseCommandLine } from "../../cli/args/parse.ts";
 import { keeperBesideGenesis } from "../../cli/keeper/besideGenesis.ts";
+import { endKeeper } from "../../cli/keeper/endKeeper.ts";
 import { type LabKeeperOptions, type RunningLabKeeper, startLabKeeper } from "../../cli/keeper/labKeeper.ts";
-import { checkKeeperConfig } from "../../components/shared/agent/parseKeeperConfig.ts";
-import { cardState } from "../../lab/keeper/card.ts";
-import { findDecisions, labEvening, parseEvening } from "../../lab/keeper/evening.ts";
-import { findKeeper, identityOf, isAlive, keeperFolder, runtimeFolder, writeFound } from "../../lab/keeper/folder.ts";
+import { isRecord } from "../../lab/host/files.ts";
+import { KeeperApi } from "../../lab/keeper/api.ts";
+import type { LabProxmox } from "../../lab/keeper/config.ts";
+import { labEvening } from "../../lab/keeper/evening.ts";
+import type { Identity } from "../../lab/keeper/folder.ts";
+import { findKeeper, identityOf, isAlive, keeperFolder, writeFound } from "../../lab/keeper/folder.ts";
 import { playEvening } from "../../lab/keeper/play.ts";
-import { labServices } from "../../lab/keeper/services.ts";
 import { findWorker, startWorker } from "../../lab/keeper/workers.ts";
 import { collectKeeper } from "../../lab/page/collect-keeper.ts";
 import { keeperView } from "../../lab/page/keeper-view.ts";
+import { readAllStats } from "../../runtime-agent/src/keeper/processes/pids/stat.ts";
 import { skip } from "../run/skip.ts";
+import { Hive } from "./hive.ts";
 
 const evening = labEvening();
 const rate = 6000;
+/** Starts the Keeper of a lab as `npm start` does, and stays: `STATE OPTIONS`. */
+const ownerProgram = `
+  import { startLabKeeper } from ${JSON.stringify(new URL("../../cli/keeper/labKeeper.ts", import.meta.url).href)};
+  const [state, options] = process.argv.slice(1);
+  const keeper = await startLabKeeper(state, JSON.parse(options));
+  console.log(keeper.kind, keeper.why);
+  setInterval(() => undefined, 1000);
+`;
+
+function childrenOf({ pid }: Identity): Identity[] {
+  return readAllStats()
+    .filter(({ parent }) => parent === pid)
+    .map((child) => identityOf(child.pid));
+}
 
 function play(
   keeper: RunningLabKeeper,
@@ -56,8 +73,18 @@ describe("the Keeper beside the lab", function () {
     assert.fail(keeper.why);
   }
 
-  it("plays an evening: market close, The Muse, EVA, a scan, heat, and the morning, decided in order", async function () {
-    const keeper = await started(this, { play: { evening, rate } });
+  async function proxmox(): Promise<LabProxmox> {
+    const { startProxmox } = await import("../../lab/proxmox/index.ts");
+    const api = await startProxmox({ stateDir: state });
+    running.push({ stop: () => api.close() });
+    return { url: api.url, tokenFile: api.tokenFile, caFile: api.caCertFile, node: "pve" };
+  }
+
+  it("plays an evening: load, market close, The Muse, EVA, a scan, heat, and the morning, decided in order", async function () {
+    const keeper = await started(this, { play: { evening, rate }, proxmox: await proxmox() });
+    assert.ok("pid" in keeper.host, JSON.stringify(keeper.host));
+    const host = KeeperApi.admin(join(keeper.folder.root, "run-host"));
+    const words = new Map<string, unknown>();
     const told: string[] = [];
     const views: string[] = [];
     const watching = setInterval(() => {
@@ -68,7 +95,16 @@ describe("the Keeper beside the lab", function () {
       });
     }, 100);
     // It throws when a scene's decisions are not made, in their order.
-    await play(keeper, (at) => told.push(at)).finally(() => clearInterval(watching));
+    const asked: Promise<void>[] = [];
+    const tell = (at: string): void => {
+      told.push(at);
+      const noted = host?.get("/status").then(({ json }) => void words.set(at, isRecord(json) && json["marketOpen"]));
+      if (noted !== undefined) asked.push(noted);
+    };
+    await play(keeper, tell).finally(() => clearInterval(watching));
+    await Promise.all(asked);
+    // The host side's word is of the evening's time, whatever this machine's is.
+    assert.deepEqual([words.get("22:20"), words.get("23:20")], [true, false]);
     assert.deepEqual(
       told,
       evening.steps.map(({ at }) => at),
@@ -103,11 +139,7 @@ describe("the Keeper beside the lab", function () {
   });
 
   it("joins a host side on the lab's Proxmox, whose word about the market the arbiter holds", async function () {
-    const { startProxmox } = await import("../../lab/proxmox/index.ts");
-    const api = await startProxmox({ stateDir: state });
-    running.push({ stop: () => api.close() });
-    const proxmox = { url: api.url, tokenFile: api.tokenFile, caFile: api.caCertFile, node: "pve" };
-    const keeper = await started(this, { proxmox });
+    const keeper = await started(this, { proxmox: await proxmox() });
     assert.ok("pid" in keeper.host, JSON.stringify(keeper.host));
     for (const giveUp = performance.now() + 20_000; ; await sleep(50)) {
       const view = keeperView(await collectKeeper(state));
@@ -130,6 +162,41 @@ describe("the Keeper beside the lab", function () {
     const second = await started(this);
     assert.equal(isAlive(left), false);
     assert.equal(findKeeper(keeperFolder(state))?.pid, second.pid);
+  });
+
+  it("leaves nothing alive after a SIGKILL of its command and a stop of the lab", async function () {
+    if (process.platform !== "linux") skip(this, "the Keeper runs on Linux");
+    const hive = new Hive();
+    running.push({ stop: () => endKeeper(hive.lab).then(() => hive.close()) });
+    const options: LabKeeperOptions = { proxmox: await proxmox() };
+    const args = ["--input-type=module", "-e", ownerProgram, hive.lab, JSON.stringify(options)];
+    const owner = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+    const [said]: unknown[] = await once(owner.stdout.setEncoding("utf8"), "data");
+    if (/no C compiler/.test(String(said))) skip(this, String(said));
+    const folder = keeperFolder(hive.lab);
+    const worker = await startWorker(folder.services, "research");
+    process.kill(worker.pid, "SIGSTOP");
+    owner.kill("SIGKILL");
+    await once(owner, "exit");
+    const sides = findKeeper(folder)?.sides ?? [];
+    const left = [...sides, ...sides.flatMap(childrenOf), identityOf(worker.pid)];
+    assert.ok(sides.length === 2 && left.length > 3 && left.every(isAlive), JSON.stringify(left));
+    const stopped = await hive.run(["lab", "stop", "--json"]);
+    assert.equal(stopped.code, 0, stopped.stderr);
+    assert.deepEqual(JSON.parse(stopped.stdout), { running: false, stopped: false, keeperEnded: 3 });
+    assert.deepEqual(left.filter(isAlive), []);
+    assert.match((await hive.run(["lab", "stop"])).stdout, /^was not running$/m);
+  });
+
+  it("keeps The Muse waiting by the load alone: without it, the evening goes wrong", async function () {
+    const keeper = await started(this, { play: { evening, rate } });
+    assert.ok(keeper.clock !== undefined);
+    // The load is low for long enough before the evening begins.
+    await sleep(2_500);
+    const calm = { ...evening, steps: evening.steps.map((step) => ({ ...step, load: undefined })) };
+    const signal = new AbortController().signal;
+    const playing = playEvening({ ...keeper, clock: keeper.clock, evening: calm, signal, tell: () => undefined });
+    await assert.rejects(playing, /before 23:20 the Keeper decided {"what":"start"}/);
   });
 
   it("says in one line why it cannot run, and the lab goes on", async function () {
@@ -161,82 +228,5 @@ describe("the Keeper beside the lab", function () {
     );
     assert.equal(told.length, 2);
     assert.equal(findWorker(keeper.folder.services, "eva-core"), undefined);
-  });
-});
-
-describe("the lab's evening as data", () => {
-  it("has scenes in order, over midnight, and a configuration that the agent takes", async () => {
-    const { steps, fromMs, toMs } = labEvening();
-    const times = [fromMs, ...steps.map(({ atMs }) => atMs), toMs];
-    assert.deepEqual(
-      times,
-      times.toSorted((a, b) => a - b),
-    );
-    assert.equal(new Date(steps.at(-1)?.atMs ?? 0).toISOString(), "2026-01-16T07:00:00.000Z");
-    const { labArbiterConfig } = await import("../../lab/keeper/config.ts");
-    const folder = keeperFolder("/lab");
-    for (const rate of [undefined, 1, 240, 1500]) {
-      const config = labArbiterConfig({
-        folder,
-        runtime: "/r",
-        nvml: "/n",
-        cuda: "/c",
-        timeZone: "Europe/Paris",
-        rate,
-      });
-      const checked = checkKeeperConfig(config);
-      assert.deepEqual(checked.ok ? [] : checked.faults, []);
-    }
-  });
-
-  it("refuses a script with unknown keys, and finds what was decided in its order alone", () => {
-    assert.throws(() =>
-      parseEvening("timeZone: X\nfrom: 2026-01-15T22:00:00+01:00\nto: '08:00'\nsteps: []\nwhat: 1\n"),
-    );
-    const made = [
-      { number: 4, what: "start", service: "muse-images", reason: "night" },
-      { number: 5, what: "grant", service: "eva-core", reason: "holds the GPU" },
-    ];
-    const [start, grant] = [{ what: "start" }, { what: "grant", service: "eva-core", reason: "GPU" }];
-    assert.deepEqual(findDecisions([start, grant], made), { missing: [], last: 5 });
-    assert.deepEqual(findDecisions([grant, start], made), { missing: [start], last: 5 });
-    assert.deepEqual(findDecisions([{ ...start, service: "research" }], made).last, undefined);
-  });
-
-  it("makes the card follow its processes: VRAM of all, power and heat of those that compute", () => {
-    const [eva, , muse] = labServices;
-    assert.ok(eva !== undefined && muse !== undefined);
-    const on = [
-      { service: eva, worker: { pid: 11, still: false } },
-      { service: muse, worker: { pid: 12, still: true } },
-    ];
-    const state = cardState(on, 210, undefined);
-    assert.deepEqual(
-      state.processes.map(({ vramMiB }) => vramMiB),
-      [16_384, 10_240],
-    );
-    assert.deepEqual([state.powerWatts, state.temperatureC, state.utilizationPercent], [210, eva.celsius, 97]);
-    assert.equal(cardState([], undefined, 84).temperatureC, 84);
-  });
-
-  it("keeps its socket's path within the kernel's 107 bytes, however deep the lab's folder is", () => {
-    const near = keeperFolder(mkdtempSync(join(tmpdir(), "hive-near-")));
-    const usual = runtimeFolder(near, "run");
-    assert.equal(usual.path, join(near.root, "run"));
-    const far = runtimeFolder(keeperFolder(join(tmpdir(), "x".repeat(100))), "run");
-    assert.ok(Buffer.byteLength(join(far.path, "api.sock")) <= 107);
-    assert.equal(statSync(far.path).mode & 0o077, 0);
-    usual.remove();
-    far.remove();
-    assert.equal(existsSync(far.path), false);
-    rmSync(join(near.root, ".."), { recursive: true });
-  });
-
-  it("is asked for by --evening, which --once excludes", () => {
-    const asked = parseCommandLine(["start", "--evening"]);
-    assert.ok(asked.kind === "run" && asked.invocation.evening === true);
-    const both = parseCommandLine(["start", "--evening", "--once"]);
-    assert.ok(both.kind === "usage");
-    assert.match(both.problems.join(), /--once/);
   });
 });

@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { planGenesis } from "../../components/index.ts";
 import type { KeeperSettings } from "../../components/shared/agent/keeperSettings.ts";
 import { valueOrThrow } from "../../components/shared/faults.ts";
+import type { GenesisOutputs } from "../../components/shared/outputs.ts";
 import { declareGenesis } from "../../stacks/genesis.ts";
 import { genesisSettings } from "../support/genesisSettings.ts";
 import { isRegisteredSecret, recordProgram, type Registration } from "../support/recordedProgram.ts";
@@ -18,10 +19,14 @@ const keeper: KeeperSettings = {
 };
 
 /** Registrations of stack genesis with or without the Keeper. */
-async function declared(section: KeeperSettings | undefined, watchdogKey = true): Promise<readonly Registration[]> {
+async function declared(
+  section: KeeperSettings | undefined,
+  watchdogKey = true,
+  told: (outputs: GenesisOutputs) => void = () => undefined,
+): Promise<readonly Registration[]> {
   const settings = { ...genesisSettings(), keeper: section };
   const program = async (): Promise<void> => {
-    await declareGenesis(settings, {
+    const outputs = await declareGenesis(settings, {
       apiToken: pulumi.secret("token"),
       sshPrivateKey: pulumi.secret(keyCanary),
       keeper: {
@@ -31,6 +36,7 @@ async function declared(section: KeeperSettings | undefined, watchdogKey = true)
         watchdogKey: watchdogKey ? pulumi.secret(canaries.esp) : undefined,
       },
     });
+    told(outputs);
   };
   // A host without guests.
   return recordProgram(program, {}, () => ({ vms: [] }));
@@ -118,6 +124,16 @@ describe("Keeper", function () {
     const onHost = String(named(seen, "keeper-host-install").inputs["create"]);
     assert.match(onHost, /IPAddressAllow=localhost 10\.20\.10\.100 192\.168\.1\.60\n/);
     assert.match(onHost, /RestrictRealtime=no/);
+  });
+
+  it("exports the ESP32's firmware with the names of its secrets alone, and nothing without a watchdog", async () => {
+    const outputs: GenesisOutputs[] = [];
+    for (const section of [keeper, { ...keeper, watchdog: undefined }, undefined])
+      await declared(section, true, (each) => outputs.push(each));
+    const [made, ...others] = outputs;
+    assert.match(made?.watchdogFirmware ?? "", /^esphome:\n[^]*^ {2}port: 6060$/m);
+    for (const secret of [...Object.values(canaries), keyCanary]) assert.ok(!made?.watchdogFirmware?.includes(secret));
+    for (const each of others) assert.ok(!("watchdogFirmware" in each));
   });
 
   it("refuses a plan whose secret it is not given, naming the property", async () => {

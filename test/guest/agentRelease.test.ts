@@ -19,7 +19,7 @@ import { adminUser, startGuest, type Guest, type Ran } from "../support/guest.ts
 import { ensureGuestTools, guestImpossible, guestTree } from "../support/guestTree.ts";
 import { isRecord } from "../support/records.ts";
 
-const context = { role: "keeper", owner: "hive/genesis", healthSec: 30, steadySec: 0 } as const;
+const context = { role: "keeper", side: "arbiter", owner: "hive/genesis", healthSec: 30, steadySec: 0 } as const;
 const evaToken = "a-token-of-eva-".padEnd(40, "0");
 const secretNames = ["eva-token"];
 const unit = "hive-agent-keeper.service";
@@ -110,7 +110,7 @@ describe("the agent's release on a real systemd", function () {
     });
     assert.ok(planned.ok, JSON.stringify(planned));
     const prepare = renderPrepareStep(context, { login: adminUser, secretNames });
-    const install = renderInstallStep(context, { release, side: "arbiter", ...planned.value });
+    const install = renderInstallStep(context, { release, secretNames, ...planned.value });
     writeFileSync(inside("etc/systemd/system/eva.service"), evaUnit);
     writeFileSync(inside("usr/local/caller.cjs"), caller);
     await byAdmin(prepare.create, secretLines({ "eva-token": evaToken }));

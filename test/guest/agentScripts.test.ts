@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { planAgent } from "../../components/shared/agent/agentPlan.ts";
+import { agentSecretFile, planAgent } from "../../components/shared/agent/agentPlan.ts";
 import {
   asRoot,
   renderInstallStep,
@@ -17,7 +17,7 @@ import { ensureGuestTools, guestImpossible, guestTree } from "../support/guestTr
 import { isRecord } from "../support/records.ts";
 import { skip } from "../run/skip.ts";
 
-const context = { role: "keeper", owner: "hive/genesis", healthSec: 20, steadySec: 0 } as const;
+const context = { role: "keeper", side: "arbiter", owner: "hive/genesis", healthSec: 20, steadySec: 0 } as const;
 
 describe("agent on a real systemd, over a real sshd", function () {
   this.timeout(120_000);
@@ -37,30 +37,45 @@ describe("agent on a real systemd, over a real sshd", function () {
   });
 
   const inside = (path: string): string => join(guest.root, path);
-  const texts = (timeZone: string): { unit: string; config: string } => {
+  /** Texts of a configuration with a service for each further secret. */
+  const texts = (timeZone: string, tokens: readonly string[] = []) => {
+    const secretNames = ["psk", ...tokens];
+    const eva = { rank: 2, kind: "interactive", vram: "1 GB", unit: "eva.service" } as const;
+    const services = tokens.map((name) => ({ ...eva, name, tokenFile: agentSecretFile(name) }));
     const planned = planAgent({
       side: "arbiter",
-      config: { version: 1, side: "arbiter", timeZone, arbiter: {} },
+      config: { version: 1, side: "arbiter", timeZone, arbiter: { services } },
       release: { version: "1.0.0", sha256: "0".repeat(64) },
-      secretNames: ["psk"],
+      secretNames,
       allow: [],
       healthSec: 60,
     });
-    assert.ok(planned.ok);
-    return planned.value;
+    assert.ok(planned.ok, JSON.stringify(planned));
+    return { ...planned.value, secretNames };
   };
   /** The first step as `admin` does it, through sudo. */
-  const prepare = (psk = "good", owner: string = context.owner): Promise<Ran> => {
-    const { create } = renderPrepareStep({ ...context, owner }, { login: adminUser, secretNames: ["psk"] });
-    return guest.ssh(asRoot(adminUser, create), { stdin: secretLines({ psk }), user: adminUser });
+  const prepare = (psk = "good", other: Partial<InstallContext> = {}, tokens: readonly string[] = []): Promise<Ran> => {
+    const secrets = { psk, ...Object.fromEntries(tokens.map((name) => [name, "token"])) };
+    const secretNames = Object.keys(secrets);
+    const { create } = renderPrepareStep({ ...context, ...other }, { login: adminUser, secretNames });
+    return guest.ssh(asRoot(adminUser, create), { stdin: secretLines(secrets), user: adminUser });
   };
   const upload = ({ path, release }: Tarball): void => copyFileSync(path, inside(uploadFile(release)));
   type Patience = Partial<Pick<InstallContext, "healthSec" | "steadySec">>;
-  const scripts = (tarball: Tarball, timeZone = "Europe/Paris", patience: Patience = {}) =>
-    renderInstallStep({ ...context, ...patience }, { release: tarball.release, side: "arbiter", ...texts(timeZone) });
-  const install = (tarball: Tarball, timeZone?: string, patience?: Patience): Promise<Ran> => {
+  const scripts = (
+    tarball: Tarball,
+    timeZone = "Europe/Paris",
+    patience: Patience = {},
+    tokens: readonly string[] = [],
+  ) => renderInstallStep({ ...context, ...patience }, { release: tarball.release, ...texts(timeZone, tokens) });
+  const install = (
+    tarball: Tarball,
+    timeZone?: string,
+    patience?: Patience,
+    tokens?: readonly string[],
+  ): Promise<Ran> => {
     upload(tarball);
-    return guest.ssh(asRoot(adminUser, scripts(tarball, timeZone, patience).create), { user: adminUser });
+    return guest.ssh(asRoot(adminUser, scripts(tarball, timeZone, patience, tokens).create), { user: adminUser });
   };
   const made = (version: string, fate?: Fate): Tarball => fakeTarball(folder, version, fate);
   const status = async (): Promise<Record<string, unknown>> => {
@@ -138,6 +153,8 @@ describe("agent on a real systemd, over a real sshd", function () {
 
   for (const [fate, patience, said] of [
     ["sick", { healthSec: 3 }, /not healthy within 3 s/],
+    ["ailing", { healthSec: 3 }, /"unhealthy":\["Proxmox refuses"\]/],
+    ["mute", { healthSec: 3 }, /not healthy within 3 s/],
     ["crash", {}, /cannot go on: no reason/],
     ["fleeting", { steadySec: 2 }, /release 2\.0\.0 starts/],
   ] as const) {
@@ -186,7 +203,7 @@ describe("agent on a real systemd, over a real sshd", function () {
       (await left()).filter((path) => !/^\/(opt|etc|var\/cache)\/hive-agent$/.test(path)),
       [],
     );
-    assert.deepEqual(readdirSync(inside("opt/hive-agent")), ["owner"]);
+    assert.deepEqual(readdirSync(inside("opt/hive-agent")).toSorted(), ["owner", "side"]);
     ok(await install(made("1.0.1")));
   });
 
@@ -205,17 +222,35 @@ describe("agent on a real systemd, over a real sshd", function () {
     assert.equal((await guest.ssh("cat /etc/hive-agent/secrets/psk")).stdout, "a longer one");
   });
 
-  it("leaves the agent of another stack alone", async () => {
+  it("drops a secret after the configuration that named it, and not while an upgrade may still go back to that", async () => {
+    const named = async (): Promise<string> => (await guest.ssh("ls /etc/hive-agent/secrets")).stdout;
+    ok(await prepare("good", {}, ["eva"]));
+    ok(await install(made(one), undefined, {}, ["eva"]));
+    ok(await prepare());
+    assert.match(
+      (await install(made("2.0.0", "crash"))).stderr,
+      /rolled back to release 1\.0\.0-\w+, which is healthy/,
+    );
+    assert.equal(await named(), "eva\npsk\n");
+    ok(await install(made(one)));
+    assert.equal(await named(), "psk\n");
+    ok(await prepare("good", {}, ["eva"]));
+    ok(await install(made(one), undefined, {}, ["eva"]));
+    assert.equal(await named(), "eva\npsk\n");
+  });
+
+  it("leaves the agent of another stack, and the other side's, alone", async () => {
     ok(await prepare());
     ok(await install(made(one)));
     const { pid } = await status();
-    const strange = await prepare("good", "other/stack");
+    const strange = await prepare("good", { owner: "other/stack" });
     assert.equal(strange.status, 1);
     assert.match(strange.stderr, /not of this stack \(its owner file says 'hive\/genesis'/);
     const other = { ...context, owner: "other/stack" };
-    const removal = renderInstallStep(other, { release: made(one).release, side: "arbiter", ...texts("UTC") }).delete;
+    const removal = renderInstallStep(other, { release: made(one).release, ...texts("UTC") }).delete;
     const ran = await guest.ssh(asRoot(adminUser, removal), { user: adminUser });
     assert.match(ran.stderr, /is not of this stack and stays/);
+    assert.match((await prepare("good", { side: "host" })).stderr, /one machine has one side; nothing was changed/);
     assert.equal((await status())["pid"], pid);
   });
 

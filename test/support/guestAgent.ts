@@ -6,10 +6,11 @@ import { join } from "node:path";
 import type { Release } from "../../components/shared/agent/installScripts.ts";
 
 /**
- * How it fares: `well`; `sick` runs and never reports health; `fleeting` does for half a second and ends; `crash` ends
+ * How it fares: `well`; `sick` runs and answers nothing; `ailing` says that it is not well; `mute` answers without a word
+ * of its health; `fleeting` does for half a second and ends; `crash` ends
  * at once, for good (status 78); `broken` cannot even say its version; `picky` refuses every configuration. A secret that says "bad" makes each of them end.
  */
-export type Fate = "well" | "sick" | "fleeting" | "crash" | "broken" | "picky";
+export type Fate = "well" | "sick" | "ailing" | "mute" | "fleeting" | "crash" | "broken" | "picky";
 
 /** Perl is on every Debian, and can notify systemd from the main process itself. */
 const program = (version: string, fate: Fate): string => `#!/usr/bin/perl
@@ -27,6 +28,9 @@ if (grep { $_ eq '--check' } @ARGV) {
 }
 print STDERR "release $version starts\\n";
 if ($fate eq 'crash' || slurp("$secrets/psk") =~ /bad/) { print STDERR "cannot go on: no reason\\n"; exit 78 }
+for my $named (slurp('/etc/hive-agent/keeper.yaml') =~ m{$secrets/([\\w.-]+)}g) {
+  unless (-s "$secrets/$named") { print STDERR "cannot go on: no secret $named\\n"; exit 78 }
+}
 socket(my $notify, PF_UNIX, SOCK_DGRAM, 0) or die "socket: $!";
 connect($notify, sockaddr_un($ENV{NOTIFY_SOCKET})) or die "notify: $!";
 unlink "$run/status";
@@ -40,7 +44,8 @@ open(my $log, '>', '/var/log/hive-agent/gpu.json') or die "log: $!"; close $log;
 my $zone = slurp('/etc/hive-agent/keeper.yaml') =~ /^timeZone: (\\S+)/m ? $1 : '';
 if ($fate ne 'sick') {
   open(my $file, '>', "$run/status.new") or die "status: $!";
-  print $file qq({"healthy":true,"version":"$version","timeZone":"$zone","secret":"@{[length slurp("$secrets/psk")]}",),
+  my $health = $fate eq 'mute' ? '' : $fate eq 'ailing' ? '"healthy":false,"unhealthy":["Proxmox refuses"],' : '"healthy":true,';
+  print $file qq({$health"version":"$version","timeZone":"$zone","secret":"@{[length slurp("$secrets/psk")]}",),
     qq("pid":$$,"writesOutside":$writes,"makesCgroups":$freezes,"capabilities":"$caps","hurries":$hurries}\\n);
   close $file; rename "$run/status.new", "$run/status";
 }

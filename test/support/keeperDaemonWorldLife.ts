@@ -6,6 +6,7 @@ import type { ArbiterConfig } from "../../runtime-agent/src/keeper/arbiter/core/
 import { recover } from "../../runtime-agent/src/keeper/arbiter/core/recover.ts";
 import type { ArbiterState } from "../../runtime-agent/src/keeper/arbiter/core/state.ts";
 import type { Event } from "../../runtime-agent/src/keeper/arbiter/core/types.ts";
+import { agentLoad } from "../../runtime-agent/src/keeper/arbiter/agentLoad.ts";
 import { Executor } from "../../runtime-agent/src/keeper/arbiter/executor.ts";
 import { putRight } from "../../runtime-agent/src/keeper/arbiter/kernelCheck.ts";
 import { Leases } from "../../runtime-agent/src/keeper/arbiter/leases.ts";
@@ -25,6 +26,8 @@ import { MachineServices } from "./keeperDaemonWorldTable.ts";
 export interface LifeOptions {
   readonly config: ArbiterConfig;
   readonly folder: string;
+  /** The file that stands in for /proc/loadavg. */
+  readonly loadFile: string;
   readonly machine: DaemonMachine;
   readonly boot: string;
   readonly monotonicMs: () => number;
@@ -102,7 +105,7 @@ export class DaemonLife {
   }
 
   async open(): Promise<void> {
-    const { config, folder, machine, boot, monotonicMs, wallMs } = this.#options;
+    const { config, folder, loadFile, machine, boot, monotonicMs, wallMs } = this.#options;
     const log = createLog({ write: () => undefined });
     const clock: Clock = { monotonicMs, wallMs, sleep: (ms, signal) => this.#sleep(ms, signal) };
     const services = new MachineServices(machine);
@@ -124,6 +127,7 @@ export class DaemonLife {
     const { world } = machine;
     const observer: Observer = new Observer({
       clock,
+      load1: agentLoad({ HIVE_LAB_LOAD: loadFile }),
       services: () => services,
       reading: () => gpu.latest(Infinity),
       constraint: () => machine.constraint(monotonicMs()),
@@ -149,7 +153,8 @@ export class DaemonLife {
       {
         clock,
         log,
-        observe: (events) => ({ ...observer.observe(events), load1: world.load1, ownLoad1: world.ownLoad1 }),
+        // The batches are processes that do nothing: how much of the load would be theirs, the scenario says.
+        observe: (events) => ({ ...observer.observe(events), ownLoad1: world.ownLoad1 }),
         record: (turns) => this.#track(memory.record(turns)),
         perform: (actions) => {
           if (this.#dead) return;

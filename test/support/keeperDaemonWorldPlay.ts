@@ -1,5 +1,6 @@
 /** Plays a scenario against the daemon: its loop, executor, journal on the disk, and API on a socket. */
 import assert from "node:assert/strict";
+import { rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { setImmediate as breathe } from "node:timers/promises";
 import { wakeAtMs } from "../../runtime-agent/src/keeper/arbiter/core/wake.ts";
@@ -24,6 +25,7 @@ const flushMs = 20;
 export class DaemonPlay {
   readonly #scenario: Scenario;
   readonly #folder: string;
+  readonly #loadFile: string;
   readonly #time: ManualTime;
   readonly #machine: DaemonMachine;
   /** When each decision was written, by number. */
@@ -37,11 +39,13 @@ export class DaemonPlay {
   constructor(scenario: Scenario, folder: string, pids: readonly number[]) {
     this.#scenario = scenario;
     this.#folder = folder;
+    this.#loadFile = path.join(folder, "loadavg");
     this.#time = new ManualTime(scenario.startMs);
     this.#machine = new DaemonMachine(scenario, this.#time, pids);
     // Monotonic time at the start of every scenario: not zero, and no wall-clock time.
     this.#bootedMs = scenario.startMs - 5_000_000;
     this.#tickAt = scenario.startMs;
+    this.#writeLoad();
     this.#life = this.#newLife();
   }
 
@@ -64,6 +68,7 @@ export class DaemonPlay {
     return new DaemonLife({
       config,
       folder: this.#folder,
+      loadFile: this.#loadFile,
       machine: this.#machine,
       boot: `boot-${String(this.#boots)}`,
       monotonicMs: () => this.#time.nowMs - this.#bootedMs,
@@ -108,6 +113,13 @@ export class DaemonPlay {
     }
   }
 
+  /** As the kernel writes it; no file when the scenario's load is unreadable. */
+  #writeLoad(): void {
+    const { load1 } = this.#machine.world;
+    if (load1 === undefined) rmSync(this.#loadFile, { force: true });
+    else writeFileSync(this.#loadFile, `${String(load1)} 0.00 0.00 1/100 1000\n`);
+  }
+
   #renewals(): readonly { readonly id: string }[] {
     return this.#machine.world.renewals().flatMap((event) => (event.kind === "renew" ? [event] : []));
   }
@@ -119,6 +131,7 @@ export class DaemonPlay {
     if (verb === "crash" || verb === "reboot") return this.#die(verb === "reboot");
     const before = this.#machine.world.leases.has(a);
     const heard = this.#machine.world.happen(event.words);
+    if (verb === "load") this.#writeLoad();
     if (verb === "exit") this.#machine.exits(a);
     if (verb === "uses") this.#machine.runs(a);
     for (const each of heard) {

@@ -204,7 +204,8 @@ export class KeeperModel {
     if (action.kind === "start" && !ok) this.#stop(action.service);
     const hold = this.state.holds[action.service];
     const rests = this.#given.has(action.service) || (hold?.lease === null && !hold.wants);
-    if ((action.kind === "raise" || action.kind === "start") && ok && rests) this.running.delete(action.service);
+    // Its client has stopped: back on the card, or not to be got down from it, it only rests there.
+    if (rests && ok === (action.kind !== "lower")) this.running.delete(action.service);
     if (action.kind === "lower" && ok) {
       if (!later.some((each) => each.kind !== "lower")) this.running.delete(action.service);
       if (action.rung !== "freeze" && action.rung !== "stop") this.vramMiB.delete(action.service);

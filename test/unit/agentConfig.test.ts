@@ -53,6 +53,24 @@ describe("keeper configuration", () => {
     assert.deepEqual(config.arbiter?.services[0]?.rungs, ["application", "checkpoint", "stop", "term", "kill"]);
   });
 
+  it("forbids rank 4 in market hours whatever its kind, and nobody else, unless the file says otherwise", () => {
+    const kinds = { interactive: {}, scan: { start: ["true"] }, batch: { start: ["true"] } };
+    for (const [kind, more] of Object.entries(kinds)) {
+      for (const [rank, forbidden] of [
+        [2, false],
+        [3, false],
+        [4, true],
+      ] as const) {
+        const one = { ...service, ...more, kind, rank };
+        const read = (services: object[]): boolean | undefined =>
+          valueOrThrow("config", checkKeeperConfig({ ...arbiter, arbiter: { services } })).arbiter?.services[0]
+            ?.forbiddenInMarket;
+        assert.equal(read([one]), forbidden, `${kind} of rank ${String(rank)}`);
+        assert.equal(read([{ ...one, forbiddenInMarket: !forbidden }]), !forbidden);
+      }
+    }
+  });
+
   it("tells every fault at once, of single properties and between them", () => {
     const raw = {
       version: 2,
@@ -128,7 +146,7 @@ describe("keeper configuration", () => {
       [{ type: "http", url: "http://10.0.0.2/" }, "host.watchdog.type"],
       [{ type: "udp", address: "10.0.0.2:6060" }, "host.watchdog.keyFile"],
       [{ type: "serial", device: "/dev/ttyUSB0" }, "host.watchdog.keyFile"],
-      [{ type: "serial", device: "/dev/ttyUSB0", keyFile: "/k", periodSec: 31 }, "host.watchdog.periodSec"],
+      [{ type: "serial", device: "/dev/ttyUSB0", keyFile: "/k", periodSec: 14 }, "host.watchdog.periodSec"],
     ];
     for (const [watchdog, property] of watchdogs)
       assert.deepEqual(properties({ ...host, host: { ...host.host, watchdog } }), [property]);
@@ -140,6 +158,20 @@ describe("keeper configuration", () => {
       assert.deepEqual(properties({ ...host, host: { ...host.host, memoryPressure } }), [
         "host.memoryPressure.availableAbove",
       ]);
+  });
+
+  it("takes the heat of the room from a file with an absolute path", () => {
+    const withRoom = (room: object): object => ({ ...host, host: { ...host.host, room } });
+    const sensor = "/sys/bus/w1/devices/28-00000a1b2c3d/temperature";
+    assert.equal(valueOrThrow("host", checkKeeperConfig(withRoom({ sensor }))).host?.room?.sensor, sensor);
+    assert.equal(valueOrThrow("host", checkKeeperConfig(host)).host?.room, undefined);
+    for (const [room, property] of [
+      [{}, "host.room.sensor"],
+      [{ sensor: "sys/class/hwmon/hwmon0/temp1_input" }, "host.room.sensor"],
+      [{ sensor: "/sys/../etc/shadow" }, "host.room.sensor"],
+      [{ sensor, sensors: [] }, "host.room.sensors"],
+    ] as const)
+      assert.deepEqual(properties(withRoom(room)), [property]);
   });
 
   it("names the place of a YAML mistake, refuses aliases, doubled keys and files beyond 1 MiB", () => {

@@ -12,7 +12,7 @@ import {
 import { parseKeeperConfig } from "../../components/shared/agent/parseKeeperConfig.ts";
 
 const release = { version: "1.4.0", sha256: "ab".repeat(32) };
-const context = { role: "keeper", owner: "hive/genesis", healthSec: 30, steadySec: 2 } as const;
+const context = { role: "keeper", side: "host", owner: "hive/genesis", healthSec: 30, steadySec: 2 } as const;
 const spec: AgentSpec = {
   side: "host",
   config: {
@@ -112,7 +112,7 @@ describe("agent plan", () => {
 
 describe("agent install scripts", () => {
   const awkward = "a: 'quoted $(touch /tmp/x) `id`'\nb: |\n  HIVE_END\n";
-  const install = renderInstallStep(context, { release, side: "host", config: awkward, unit: "[Unit]\n" });
+  const install = renderInstallStep(context, { release, secretNames: [], config: awkward, unit: "[Unit]\n" });
   const prepare = renderPrepareStep(context, { login: "root", secretNames: ["b", "a"] });
 
   it("are scripts that a POSIX shell can read, as root and through sudo, and fit into one argument", () => {

@@ -128,6 +128,26 @@ describe("whatever happens, the arbiter's core", () => {
     );
   });
 
+  it("ends nobody for a newcomer of its own rank or a lower one", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 2, max: 6 }), moments, (turns, all) => {
+        const model = new KeeperModel();
+        // Two batches take turns of a minute; then every second rung fails.
+        for (let i = 0; i < turns; i += 1) model.play(calm(model, 30_000));
+        for (const each of all) {
+          const answers = each.answers.map(({ pick, ok }) => ({ pick, ok: ok && pick % 2 === 0 }));
+          for (const action of model.play({ ...each, answers }).actions) {
+            if (action.kind !== "lower" || (action.rung !== "term" && action.rung !== "kill")) continue;
+            const comer = /^(\S+) (?:comes first|needs its VRAM)$|, (\S+) waits$/.exec(action.reason);
+            const name = comer?.[1] ?? comer?.[2];
+            if (name !== undefined) assert.ok(rankOf(name) < rankOf(action.service), `${action.service} for ${name}`);
+          }
+        }
+      }),
+      { numRuns: 600 },
+    );
+  });
+
   it("goes by the wall clock for its calendar only: two weeks later it decides the same", () => {
     fc.assert(
       fc.property(moments, (all) => {

@@ -161,6 +161,8 @@ class Estate {
   /** Memory that something else on the host has taken, MiB. */
   takenMiB = 0;
   proxmox = true;
+  /** How long a shutdown takes that is not obeyed, s: Proxmox waits for the guest before it says so. */
+  #late: { readonly atMs: number; readonly event: HostEvent }[] = [];
 
   constructor(guests: readonly (readonly [GuestRule, Partial<WorldGuest>])[]) {
     this.policy = policyOf(guests.map(([each]) => each));
@@ -187,7 +189,13 @@ class Estate {
       );
       this.state = outcome.state;
       this.actions.push(...outcome.actions);
-      this.events = outcome.actions.map((action) => this.world.perform(action));
+      for (const action of outcome.actions) {
+        const waits = action.kind === "shutdown" && this.world.guests.get(action.vmid)?.obeys === false;
+        const spentMs = waits && !this.world.fails(action) ? this.policy.shutdownMs : 0;
+        this.#late.push({ atMs: this.nowMs + spentMs, event: this.world.perform(action) });
+      }
+      this.events = this.#late.filter(({ atMs }) => atMs <= this.nowMs).map(({ event }) => event);
+      this.#late = this.#late.filter(({ atMs }) => atMs > this.nowMs);
     }
     return this.actions.slice(from).map(({ kind, vmid }) => `${kind} ${String(vmid)}`);
   }
@@ -240,7 +248,8 @@ describe("Keeper, host side: which guests run", () => {
   it("ends a guest by force that does not power off, and rests after failed starts", () => {
     const estate = new Estate([[rule(300, 4), { obeys: false }]]);
     estate.events.push({ kind: "want", vmid: 300, state: "stopped" });
-    assert.deepEqual(estate.run(5), ["shutdown 300", "stop 300"]);
+    assert.deepEqual(estate.run(60), ["shutdown 300"]);
+    assert.deepEqual(estate.run(5), ["stop 300"]);
     estate.world.fails = ({ kind }) => kind === "start";
     estate.events.push({ kind: "want", vmid: 300, state: "running" });
     const tries = estate.run(100).length;
@@ -249,6 +258,40 @@ describe("Keeper, host side: which guests run", () => {
     assert.deepEqual(estate.run(200), ["start 300"]);
     estate.events.push({ kind: "kill", vmid: 300 });
     assert.deepEqual(estate.run(5), ["stop 300"]);
+  });
+
+  it("ends nobody by force whose shutdown failed before its time was over: it asks again, ever more slowly", () => {
+    const estate = new Estate([[rule(300, 4), {}]]);
+    estate.world.fails = ({ kind }) => kind === "shutdown";
+    estate.events.push({ kind: "want", vmid: 300, state: "stopped" });
+    const tries = estate.run(100);
+    assert.deepEqual(new Set(tries), new Set(["shutdown 300"]));
+    assert.ok(tries.length >= 3 && tries.length <= 4, tries.join());
+    estate.world.fails = () => false;
+    assert.deepEqual(estate.run(200), ["shutdown 300"]);
+    assert.equal(estate.world.guests.get(300)?.status, "stopped");
+  });
+
+  it("waits after one failed shutdown, and stops the next one only when the first cannot be", () => {
+    const estate = new Estate([
+      [rule(300, 4), {}],
+      [rule(301, 6), {}],
+    ]);
+    for (const guest of estate.world.guests.values()) guest.usedMiB = guest.maxMiB;
+    estate.world.fails = ({ kind, vmid }) => kind === "shutdown" && vmid === 301;
+    estate.takenMiB = estate.world.availableMiB() - 1000;
+    const deeds = estate.run(60).filter((deed) => deed.startsWith("shutdown"));
+    assert.deepEqual(deeds, ["shutdown 301", "shutdown 301", "shutdown 300"]);
+  });
+
+  it("lets one whose shutdown fails hold up nobody else's", () => {
+    const estate = new Estate([
+      [rule(300, 4), {}],
+      [rule(301, 6), {}],
+    ]);
+    estate.world.fails = ({ kind, vmid }) => kind === "shutdown" && vmid === 300;
+    for (const vmid of [300, 301]) estate.events.push({ kind: "want", vmid, state: "stopped" });
+    assert.deepEqual(estate.run(10), ["shutdown 300", "shutdown 301"]);
   });
 
   it("makes room for what is asked for by stopping what matters less, never what matters more", () => {

@@ -8,8 +8,15 @@ import { createRegistry } from "../../runtime-agent/src/shared/metrics.ts";
 
 const empty = statusOf({
   ...{ state: initialState(), config: arbiterConfig({ services: [] }), constraint: undefined },
-  ...{ reading: { kind: "unknown", reason: "no answer" }, wallMs: 0, monotonicMs: 0, startedAtMs: 0, loops: 1 },
-  ...{ load1: undefined, fault: undefined, kernelOf: () => "unknown", decisions: [] },
+  ...{
+    reading: { kind: "unknown", reason: "no answer" },
+    wallMs: 0,
+    monotonicMs: 0,
+    startedAtMs: 0,
+    loops: 1,
+    loopAgeMs: 0,
+  },
+  ...{ load1: undefined, link: null, fault: undefined, kernelOf: () => "unknown", decisions: [] },
 });
 const card = { temperatureC: 41, powerWatts: 120, powerLimitWatts: 350, vramUsedMiB: 2 };
 

@@ -130,6 +130,25 @@ describe("the Keeper of genesis", () => {
     assert.equal(arbiter?.gpu.index, 0);
   });
 
+  it("renders the ESP32's firmware with the port, the period and the times of the settings, and no secret", () => {
+    const firmware = { name: "dog", board: "esp32-s3", resetPin: 4, bootGraceSec: 300, shutdownSec: 900 } as const;
+    const udp = { type: "udp", address: "192.168.1.60:6060", periodSec: 10, firmware } as const;
+    const made = planned(
+      {},
+      { ...keeper, watchdog: udp, room: { sensor: "/sys/class/hwmon/hwmon3/temp1_input" } },
+    ).keeper;
+    const text = made?.watchdogFirmware ?? "";
+    for (const part of ["name: dog\n", "board: esp32-s3\n", "GPIO4\n", "port: 6060\n", "300000u", "1200000u"])
+      assert.ok(text.includes(part), part);
+    assert.match(text, /^ {2}watchdog_key: !secret watchdog_key$/m);
+    const host = valueOrThrow("host", checkKeeperConfig(made?.host.config)).host;
+    assert.deepEqual([host?.watchdog?.type, host?.watchdog?.periodSec], ["udp", 10]);
+    assert.equal(host?.room?.sensor, "/sys/class/hwmon/hwmon3/temp1_input");
+    const serial = planned({}, { ...keeper, watchdog: { type: "serial", device: "/dev/ttyUSB0" } }).keeper;
+    assert.match(serial?.watchdogFirmware ?? "", /name: hive-watchdog\n[^]*baud_rate: 115200\n[^]*GPIO25\n/);
+    assert.equal(planned().keeper?.watchdogFirmware, undefined);
+  });
+
   it("runs without the GPU part, and hands nothing over, where the host has none", () => {
     const made = planned({ devices: { gpu: undefined, tpu: undefined } }).keeper;
     const host = valueOrThrow("host", checkKeeperConfig(made?.host.config)).host;
@@ -230,6 +249,19 @@ describe("hive:keeper", () => {
       { name: "muse", rank: 4 as const, kind: "batch" as const, vram: "12 GB", unit: "m.service", start },
     ];
     assert.deepEqual(properties(raw({ ...keeper, services })), ["hive:keeper.services[0].start"]);
+    const watchdog = {
+      ...{ type: "udp", address: "192.168.1.60:80", periodSec: 10 },
+      firmware: { resetPin: 6, timeoutSec: 20, name: "x".repeat(40) },
+    };
+    const key = { keeperWatchdogKey: new SecretText("a1".repeat(16) + "b2".repeat(16)) };
+    assert.deepEqual(properties(raw({ ...keeper, watchdog }, key)), [
+      "hive:keeper.watchdog.address",
+      "hive:keeper.watchdog.firmware.name",
+      "hive:keeper.watchdog.firmware.resetPin",
+      "hive:keeper.watchdog.firmware.timeoutSec",
+    ]);
+    const seldom = { type: "serial", device: "/dev/ttyUSB0", periodSec: 14 };
+    assert.deepEqual(properties(raw({ ...keeper, watchdog: seldom }, key)), ["hive:keeper.watchdog.periodSec"]);
     assert.deepEqual(properties(raw(new SecretText(JSON.stringify(keeper)))), ["hive:keeper"]);
     const clear = faultsOf(raw(keeper, { keeperLinkKey: linkKey, keeperProxmoxToken: keeperToken }));
     assert.deepEqual(clear.map(({ property }) => property).toSorted(), [

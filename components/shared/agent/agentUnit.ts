@@ -143,7 +143,8 @@ Restart=always
 RestartSec=1
 RestartPreventExitStatus=${String(configRefused)}
 TimeoutStartSec=30
-TimeoutStopSec=10
+# The arbiter asks for more while it moves VRAM back; it can ask when its start or its turn is over, within this time.
+TimeoutStopSec=${arbiter ? "30" : "10"}
 StateDirectory=hive-agent/${role}
 StateDirectoryMode=0700
 # Services of other users reach the socket: what they may do there is decided by their tokens. The token file is 0600.

@@ -53,7 +53,7 @@ const service = strict({
   vram: memory,
   /** How long one hold lasts before it must be renewed, s. */
   leaseSec: whole(1, 86_400, "Write seconds.").default(30),
-  /** Whether an open market forbids it. @default true for batch, else false */
+  /** Whether an open market forbids it. @default true for rank 4, else false */
   forbiddenInMarket: yesOrNo.optional(),
   /**
    * Rungs it may be moved down by; the order is the Keeper's own and depends on what the move is for. `kill` is always
@@ -91,7 +91,7 @@ const service = strict({
     ...rest,
     vramMiB: vram,
     leaseMs: leaseSec * 1000,
-    forbiddenInMarket: forbiddenInMarket ?? rest.kind === "batch",
+    forbiddenInMarket: forbiddenInMarket ?? rest.rank === 4,
     rungs: rungs ?? usual,
   };
 });

@@ -2,19 +2,17 @@
  * Firmware configuration of the ESP32 watchdog for ESPHome, rendered from the stack's settings. Secrets stay in
  * ESPHome's own `secrets.yaml`: `wifi_ssid`, `wifi_password`, `watchdog_api_key`, `watchdog_ota_password`, and
  * `watchdog_key`, the 64 hexadecimal digits that the Keeper has in its key file.
- *
- * A heartbeat is one line, `hive1 COUNTER MAC`: MAC is the HMAC-SHA256 over `hive1 COUNTER` in hexadecimal, its key the
- * text of `watchdog_key`. The counter only rises, so a recorded heartbeat is worth nothing; flash keeps it to within a
- * minute, which is what a recording can win by restarting the ESP32.
  */
 import type { Checked, Fault } from "../faults.ts";
 import { checked, checkForm, checkWhole, dnsLabel, fault } from "../check.ts";
-import type { WatchdogTimes } from "./watchdogRules.ts";
+import { judgeLine, readSerial } from "./watchdogLine.ts";
+import type { SomeWatchdogTimes, WatchdogTimes } from "./watchdogRules.ts";
 import {
   checkWatchdogTimes,
-  defaultWatchdogTimes,
   flashSec,
   watchdogCode,
+  watchdogState,
+  watchdogTimes,
   watchdogVariables,
 } from "./watchdogRules.ts";
 
@@ -28,7 +26,7 @@ export interface WatchdogSettings {
   /** How heartbeats come: by the USB cable (UART0 of the board) or over the LAN. */
   readonly heartbeat:
     { readonly type: "serial"; readonly baud?: number } | { readonly type: "udp"; readonly port: number };
-  readonly times?: Partial<WatchdogTimes>;
+  readonly times?: SomeWatchdogTimes;
 }
 
 /** GPIOs of an ESP32 that are neither inputs only (34–39), flash (6–11), strapping pins (0, 2, 5, 12, 15) nor UART0. */
@@ -67,63 +65,15 @@ const indent = (text: string, spaces: number): string =>
     .join("\n");
 const lambda = (code: string, spaces: number): string => `- lambda: |-\n${indent(code, spaces + 4)}`;
 
-/** The line is judged here; a wrong one changes nothing. Lengths are bounded before anything is parsed. */
-const judge = (beat: string): string =>
-  `
-if (line.size() < 72 || line.size() > 100 || line.compare(0, 6, "hive1 ") != 0) return;
-size_t gap = line.find(' ', 6);
-if (gap == std::string::npos || gap - 6 > 16 || line.size() - gap - 1 != 64) return;
-uint64_t shown = 0;
-for (size_t i = 6; i < gap; i++) {
-  if (line[i] < '0' || line[i] > '9') return;
-  shown = shown * 10 + (line[i] - '0');
-}
-if (shown <= id(counter)) return;
-// The Keeper signs with the digits in lower case, however they are written.
-std::string key = "\${watchdog_key}";
-for (char &digit : key) if (digit >= 'A' && digit <= 'F') digit += 'a' - 'A';
-uint8_t mac[32];
-mbedtls_md_hmac(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), (const uint8_t *) key.data(), key.size(),
-                (const uint8_t *) line.data(), gap, mac);
-uint8_t different = 0;
-for (int i = 0; i < 32; i++) {
-  for (int half = 0; half < 2; half++) {
-    const uint8_t nibble = half == 0 ? mac[i] >> 4 : mac[i] & 15;
-    different |= line[gap + 1 + 2 * i + half] ^ (nibble < 10 ? '0' + nibble : 'a' + nibble - 10);
-  }
-}
-if (different != 0) return;
-id(counter) = shown;
-if (shown >= id(counter_kept) + 60000) id(counter_kept) = shown;
-const uint32_t now = millis();
-${beat}`.trim();
-
-const readSerial = `
-uint8_t byte;
-while (id(host_uart).available() > 0 && id(host_uart).read_byte(&byte)) {
-  if (byte == '\\n') {
-    const std::string line = id(line_buffer);
-    id(line_buffer).clear();
-    id(heartbeat).execute(line);
-  } else if (id(line_buffer).size() < 128) {
-    id(line_buffer).push_back((char) byte);
-  }
-}`.trim();
-
 const describe = `
 char text[120];
 const uint32_t quiet = (millis() - id(quiet_since_ms)) / 1000;
-snprintf(text, sizeof(text), "%s, last heartbeat or start %u s ago, %d reset(s)",
-         id(locked) ? "locked out" : id(armed) ? "armed" : "waiting for the host", (unsigned) quiet, id(resets));
+snprintf(text, sizeof(text), "%s, last word or start %u s ago, %d reset(s)",
+         ${watchdogState}, (unsigned) quiet, id(resets));
 return std::string(text);`.trim();
 
 function globals(): string {
-  const rows = [
-    ...watchdogVariables,
-    { name: "counter", type: "uint64_t", initial: "0", kept: false },
-    { name: "counter_kept", type: "uint64_t", initial: "0", kept: true },
-    { name: "line_buffer", type: "std::string", initial: '""', kept: false },
-  ];
+  const rows = [...watchdogVariables, { name: "line_buffer", type: "std::string", initial: '""', kept: false }];
   return rows
     .map(
       ({ name, type, initial, kept }) =>
@@ -155,13 +105,12 @@ uart:
 
 /** The YAML, or every fault of the settings. */
 export function renderWatchdog(settings: WatchdogSettings): Checked<string> {
-  const times: WatchdogTimes = { ...defaultWatchdogTimes, ...settings.times };
+  const times = watchdogTimes(settings.times ?? {});
   const code = watchdogCode(times);
   const cold = `
 const esp_reset_reason_t why = esp_reset_reason();
 const bool cold = why == ESP_RST_POWERON || why == ESP_RST_BROWNOUT || why == ESP_RST_EXT;
 const uint32_t now = millis();
-id(counter) = id(counter_kept);
 ${code.boot}`.trim();
   const tick = `
 bool fire = false;
@@ -227,18 +176,23 @@ script:
       line: string
     mode: single
     then:
-${indent(lambda(judge(code.beat), 2), 6)}
+${indent(lambda(judgeLine(code), 2), 6)}
   - id: press_reset
     mode: single
     then:
       # The counter of resets is in flash before the line is pulled.
       - delay: ${String(flashSec)}s
-${indent(lambda(`const uint32_t now = millis();\n${code.press}\nid(quiet_since_ms) = now;`, 2), 6)}
-      - delay: 100ms
-      - lambda: global_preferences->sync();
-      - switch.turn_on: reset_line
-      - delay: ${String(times.pulseMs)}ms
-      - switch.turn_off: reset_line
+      - if:
+          # Not when the host has spoken since.
+          condition:
+            lambda: 'return id(due);'
+          then:
+${indent(lambda(`const uint32_t now = millis();\n${code.press}\nid(quiet_since_ms) = now;`, 2), 12)}
+            - delay: 100ms
+            - lambda: global_preferences->sync();
+            - switch.turn_on: reset_line
+            - delay: ${String(times.pulseMs)}ms
+            - switch.turn_off: reset_line
 
 interval:
   - interval: 1s

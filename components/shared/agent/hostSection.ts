@@ -16,7 +16,7 @@ import {
   within,
   yesOrNo,
 } from "./configParts.ts";
-import { defaultWatchdogTimes } from "./watchdogRules.ts";
+import { defaultWatchdogTimes, mostPeriodSec } from "./watchdogRules.ts";
 
 /** Proxmox VE's API, by token. One of `fingerprint` and `caFile` pins its certificate. */
 const proxmox = strict({
@@ -70,7 +70,9 @@ const link = strict({
 });
 
 /** The firmware's times are checked against the same number (`watchdogRules.ts`). */
-const periodSec = whole(1, 30, "Write seconds, well below the reset time.").default(defaultWatchdogTimes.periodSec);
+const periodSec = whole(1, mostPeriodSec, "Write seconds, well below the reset time.").default(
+  defaultWatchdogTimes.periodSec,
+);
 /** 64 hexadecimal digits, mode 0600: the firmware believes no heartbeat without their signature. */
 const keyFile = secretFile;
 /** The ESP32 on the reset header: fed only after a completed decision loop. */
@@ -88,6 +90,15 @@ const watchdog = z.discriminatedUnion(
   ],
   { error: says("serial or udp", "Write how the ESP32 is reached.") },
 );
+
+/** What tells the arbiter the heat of the room; the card is capped when that is high. */
+const room = strict({
+  /**
+   * A file of millidegrees Celsius, as hwmon and the 1-Wire bus have them:
+   * `/sys/class/hwmon/hwmon3/temp1_input`, `/sys/bus/w1/devices/28-…/temperature`.
+   */
+  sensor: absolutePath,
+});
 
 /** Moving the card between VMs: stop → rebind → start, never in market hours. */
 const handoff = strict({
@@ -122,6 +133,7 @@ export const hostSection = strict({
   pinning: pinning.optional(),
   link: link.optional(),
   watchdog: watchdog.optional(),
+  room: room.optional(),
   handoff: handoff.prefault({}),
   memoryPressure: memoryPressure.prefault({}),
   /** How often the host side looks at its guests, s. */

@@ -5,6 +5,8 @@ import { agentConfigFile, agentPaths, agentUnitName, type AgentUnit } from "./ag
 /** What every script is told. */
 export interface InstallContext {
   readonly role: AgentUnit["role"];
+  /** One machine has one side: both would be the same unit, configuration and folders. */
+  readonly side: AgentUnit["side"];
   /** Who may change the installation: `project/stack`. */
   readonly owner: string;
   /** How long an agent may take to report health, s. */
@@ -42,13 +44,15 @@ export function scriptHead(
   };
   return `set -eu
 umask 077
-${shellVariables({ HIVE_OWNER: context.owner, root: agentPaths.root, ...Object.fromEntries(used.map((name) => [name, places[name]])), ...own })}
+${shellVariables({ HIVE_OWNER: context.owner, HIVE_SIDE: context.side, root: agentPaths.root, ...Object.fromEntries(used.map((name) => [name, places[name]])), ...own })}
 say() { printf 'hive-agent: %s\\n' "$*" >&2; }
 fail() {
   say "$*"
   exit 1
 }
 ours() { [ "$(cat "$root/owner" 2>/dev/null)" = "$HIVE_OWNER" ]; }
+# A mark of before sides were noted is of any side.
+other_side() { [ -s "$root/side" ] && [ "$(cat "$root/side")" != "$HIVE_SIDE" ]; }
 `;
 }
 
@@ -58,17 +62,29 @@ if ! ours; then
   say "$root is not of this stack and stays"
   exit 0
 fi
+if other_side; then
+  say "$root is of the other side and stays"
+  exit 0
+fi
 `;
 
-/** Makes our folder with the mark of this stack in it, in one step, and stops at a stranger's. */
+/** Makes our folder with the mark of stack and side in it, in one step, and stops at a stranger's. */
 export const claiming = `if [ ! -e "$root" ]; then
   rm -rf "$root.new"
   mkdir -p "$root.new"
   chmod 755 "$root.new"
   printf '%s\\n' "$HIVE_OWNER" >"$root.new/owner"
+  printf '%s\\n' "$HIVE_SIDE" >"$root.new/side"
   mv -T "$root.new" "$root"
 fi
 ours || fail "$root is not of this stack (its owner file says '$(cat "$root/owner" 2>/dev/null || true)', wanted '$HIVE_OWNER'); remove that agent with its own stack first"
+if other_side; then
+  fail "this machine has the Keeper's $(cat "$root/side") side, and one machine has one side; nothing was changed: remove that agent first, or give the $HIVE_SIDE side a machine of its own"
+fi
+if [ ! -s "$root/side" ]; then
+  printf '%s\\n' "$HIVE_SIDE" >"$root/side.new"
+  mv -T "$root/side.new" "$root/side"
+fi
 `;
 
 /** `put FILE MODE TEXT` and `point NAME RELEASE` replace a file and a link in one step each. */
@@ -97,7 +113,8 @@ reported=
 probe() {
   systemctl is-active --quiet "$unit" || { reported="the unit is $(systemctl is-active "$unit" || true)"; return 1; }
   reported=$(timeout 5 "$root/current/bin/hive-agent" status --json --config "$config_file" 2>&1) || return 1
-  case "$reported" in *'"healthy":false'* | *'"healthy": false'*) return 1 ;; esac
+  # Health is said: an agent that only answers is not well.
+  case "$reported" in *'"healthy":true'* | *'"healthy": true'*) ;; *) return 1 ;; esac
 }
 await_health() {
   deadline=$(($(uptime_cs) + HIVE_HEALTH_CS))

@@ -2,11 +2,12 @@
  * Scripts that install, upgrade, roll back and remove the agent on one machine, as root. Pure; POSIX shell, free of
  * findings of shellcheck. Each may be killed at any point: the next run goes on from what it finds.
  *
- * Below {@link agentPaths.root}: `owner` (whose it is), one folder for each release, `current` (a link to the one that
- * runs), `proven/` (release, configuration and unit of the last one that was healthy), `previous` (the one before it).
+ * Below {@link agentPaths.root}: `owner` (whose it is), `side` (which), one folder for each release, `current` (a link
+ * to the one that runs), `proven/` (release, configuration and unit of the last one that was healthy), `previous` (the
+ * one before it).
  */
 import { shellWord } from "../shell.ts";
-import { agentPaths, type AgentUnit } from "./agentUnit.ts";
+import { agentPaths } from "./agentUnit.ts";
 import { activation, claiming, onlyOurs, replacing, scriptHead, type InstallContext } from "./installParts.ts";
 
 /** Scripts of one step. */
@@ -43,7 +44,10 @@ export function secretLines(secrets: Readonly<Record<string, string>>): string {
 
 /**
  * The first step: our folder, the folder for the upload, and the secrets, which come by standard input. Changed secrets
- * are given to a running agent by a restart, and taken back when it is not healthy with them.
+ * are given to a running agent by a restart, and taken back when it is not healthy with them and was before.
+ *
+ * The agent still has its former configuration then. So files that are no longer wanted stay until the install step has
+ * proven one that does not name them, and an agent that was sick already may be waiting for just that step.
  */
 export function renderPrepareStep(
   context: InstallContext,
@@ -64,6 +68,11 @@ done
 for name in $HIVE_SECRETS; do
   [ -s "$secrets.new/$name" ] || fail "secret $name is empty or did not arrive"
 done
+former=$secrets
+if [ -d "$secrets.old" ]; then former=$secrets.old; fi
+for file in "$former"/*; do
+  if [ -f "$file" ] && [ ! -e "$secrets.new/\${file##*/}" ]; then cp "$file" "$secrets.new/"; fi
+done
 # Secrets that a killed run left unproven count as changed.
 if [ ! -d "$secrets.old" ] && diff -rq "$secrets" "$secrets.new" >/dev/null 2>&1; then
   rm -rf "$secrets.new"
@@ -71,17 +80,23 @@ if [ ! -d "$secrets.old" ] && diff -rq "$secrets" "$secrets.new" >/dev/null 2>&1
   exit 0
 fi
 sync -f "$secrets.new"
+# What a killed run restarted says nothing of how the agent was before it.
+was_well=
+if [ -f "$root/proven/release" ] && { [ -d "$secrets.old" ] || probe; }; then was_well=yes; fi
 if [ -d "$secrets" ]; then
   if [ -d "$secrets.old" ]; then rm -rf "$secrets"; else mv -T "$secrets" "$secrets.old"; fi
 fi
 mv -T "$secrets.new" "$secrets"
-if [ -d "$secrets.old" ] && systemctl is-active --quiet "$unit" && ! activate; then
-  say "the agent is not healthy with the new secrets; the former ones are put back"
-  tell_journal
-  rm -rf "$secrets"
-  mv -T "$secrets.old" "$secrets"
-  activate || say "it is not healthy with those either"
-  exit 1
+if [ -d "$secrets.old" ] && { [ -n "$was_well" ] || systemctl is-active --quiet "$unit"; } && ! activate; then
+  if [ -n "$was_well" ]; then
+    say "the agent is not healthy with the new secrets; the former ones are put back"
+    tell_journal
+    rm -rf "$secrets"
+    mv -T "$secrets.old" "$secrets"
+    activate || say "it is not healthy with those either"
+    exit 1
+  fi
+  say "the agent is not healthy with the new secrets, nor was it before; they stay, and the install step goes on"
 fi
 rm -rf "$secrets.old"
 say "secrets in place: \${HIVE_SECRETS:-none}"
@@ -102,7 +117,7 @@ remove() {
   systemctl daemon-reload
   systemctl reset-failed "$unit" 2>/dev/null || true
   rm -rf "$config_file" "$config_file.new" "$config_file.check" ${agentPaths.state} ${agentPaths.runtime} ${agentPaths.log}
-  find "$root" -mindepth 1 -maxdepth 1 ! -name owner -exec rm -rf {} +
+  find "$root" -mindepth 1 -maxdepth 1 ! -name owner ! -name side -exec rm -rf {} +
 }
 `;
 
@@ -178,12 +193,21 @@ go_back() {
 }
 `;
 
+const forgetting = `# Secrets that no configuration names any more.
+forget_secrets() {
+  for file in "$secrets"/*; do
+    case " $HIVE_SECRETS " in *" \${file##*/} "*) ;; *) rm -f "$file" ;; esac
+  done
+}
+`;
+
 /** The last step: the release unpacked and tried, configuration and unit in place, health awaited, or back again. */
 export function renderInstallStep(
   context: InstallContext,
   input: {
     readonly release: Release;
-    readonly side: AgentUnit["side"];
+    /** Those that `config` may name; all others are deleted once it is proven. */
+    readonly secretNames: readonly string[];
     /** Text of the configuration file, ending in a line feed; it holds no secret. */
     readonly config: string;
     /** Text of the unit file, ending in a line feed. */
@@ -197,30 +221,33 @@ export function renderInstallStep(
     HIVE_UPLOAD: uploadFile(input.release),
     HIVE_CONFIG: input.config,
     HIVE_UNIT: input.unit,
+    HIVE_SECRETS: input.secretNames.toSorted().join(" "),
   };
   const removed = ["unit", "unit_file", "config_file"] as const;
-  const places = [...removed, "uploads", "HIVE_HEALTH_CS", "HIVE_STEADY_CS"] as const;
+  const places = [...removed, "secrets", "uploads", "HIVE_HEALTH_CS", "HIVE_STEADY_CS"] as const;
   return {
-    create: `${scriptHead(context, places, own)}${replacing}${activation}${removal}${unpacking}${proving}${claiming}# A run that was cut off between the two moves of prove.
+    create: `${scriptHead(context, places, own)}${replacing}${activation}${removal}${unpacking}${proving}${forgetting}${claiming}# A run that was cut off between the two moves of prove.
 if [ ! -d "$root/proven" ] && [ -f "$root/.proven.new/release" ]; then mv -T "$root/.proven.new" "$root/proven"; fi
 if [ ! -d "$root/proven" ] && [ -d "$root/.proven.old" ]; then mv -T "$root/.proven.old" "$root/proven"; fi
 same() { [ "$(cat "$1" 2>/dev/null)" = "\${2%?}" ]; }
 if [ "$(cat "$root/$HIVE_RELEASE/.sha256" 2>/dev/null)" != "$HIVE_SHA256" ]; then unpack; fi
 if same "$root/proven/release" "$HIVE_RELEASE." && same "$root/proven/config" "$HIVE_CONFIG" && same "$root/proven/unit" "$HIVE_UNIT" &&
   same "$config_file" "$HIVE_CONFIG" && same "$unit_file" "$HIVE_UNIT" && [ "$(readlink "$root/current")" = "$HIVE_RELEASE" ] && probe; then
+  forget_secrets
   say "release $HIVE_RELEASE is in place and healthy"
   exit 0
 fi
 install -d -m 700 "\${config_file%/*}"
 # The release itself refuses a faulty configuration while the running one is still untouched.
 put "$config_file.check" 600 "$HIVE_CONFIG"
-said=$("$root/$HIVE_RELEASE/bin/hive-agent" ${context.role} --side ${input.side} --check --config "$config_file.check" 2>&1) || fail "the configuration is refused; nothing was changed: $said"
+said=$("$root/$HIVE_RELEASE/bin/hive-agent" ${context.role} --side ${context.side} --check --config "$config_file.check" 2>&1) || fail "the configuration is refused; nothing was changed: $said"
 rm -f "$config_file.check"
 put "$config_file" 600 "$HIVE_CONFIG"
 put "$unit_file" 644 "$HIVE_UNIT"
 point current "$HIVE_RELEASE"
 if ! activate; then go_back; fi
 prove
+forget_secrets
 say "release $HIVE_RELEASE is in place and healthy"
 `,
     delete: `${scriptHead(context, removed)}${removal}${onlyOurs}remove

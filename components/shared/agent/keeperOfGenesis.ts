@@ -12,6 +12,7 @@ import { agentSecretFile, planAgent } from "./agentPlan.ts";
 import type { Release } from "./installScripts.ts";
 import type { KeeperConfigInput } from "./keeperConfig.ts";
 import { keeperProperty, type KeeperSettings } from "./keeperSettings.ts";
+import { firmwareOf, watchdogSection } from "./watchdogOfGenesis.ts";
 
 type Service = NonNullable<NonNullable<KeeperConfigInput["arbiter"]>["services"]>[number];
 
@@ -36,6 +37,8 @@ export interface KeeperPlan {
   readonly healthSec: number;
   readonly host: KeeperSidePlan;
   readonly arbiter: KeeperSidePlan;
+  /** Firmware of the ESP32 for ESPHome, a YAML text without secrets; undefined where there is no watchdog. */
+  readonly watchdogFirmware?: string | undefined;
 }
 
 /** Secrets of the Keeper by the names of their files. */
@@ -107,11 +110,6 @@ function pinningOf({ machines, pins }: GenesisPlan) {
     : { pinning: { vmid: trading.id, cpus: formatCpuList(cpus), realtimePriority: 1 } };
 }
 
-function watchdogOf({ watchdog }: KeeperSettings) {
-  const keyFile = agentSecretFile(keeperSecretNames.watchdogKey);
-  return watchdog === undefined ? {} : { watchdog: { ...watchdog, keyFile } };
-}
-
 /** The arbiter's machine: the one that has the GPU; where the host has none, the first that would serve models. */
 function arbiterMachine({ machines, devices }: GenesisPlan): Machine | undefined {
   const owner = devices.find(({ device }) => device === "gpu")?.owner;
@@ -139,7 +137,8 @@ export function keeperOfGenesis(
   const contenders = gpu === undefined ? [] : [...new Set([machine.id, ...gpu.contenders])];
   const listen = `${inner}:${String(linkPort)}`;
   const pskFile = agentSecretFile(keeperSecretNames.linkKey);
-  const { services = [...defaultServices], muse, scan, thermal, power, fingerprint } = keeper;
+  const watchdogKey = agentSecretFile(keeperSecretNames.watchdogKey);
+  const { services = [...defaultServices], muse, scan, thermal, power, fingerprint, watchdog, room } = keeper;
   // What is undefined is not written to the file.
   const common = { version: 1 as const, timeZone: keeper.timeZone, market: keeper.market };
   const trust = fingerprint === undefined ? { caFile: proxmoxCa } : { fingerprint };
@@ -157,14 +156,15 @@ export function keeperOfGenesis(
         guests: plan.machines.map((each) => guestOf(each, contenders)),
         link: { connect: listen, vmid: machine.id, pskFile },
         ...pinningOf(plan),
-        ...watchdogOf(keeper),
+        ...(watchdog === undefined ? {} : { watchdog: watchdogSection(watchdog, watchdogKey) }),
+        ...(room === undefined ? {} : { room }),
         ...(gpu === undefined ? {} : { handoff: { enabled: contenders.length > 1, mapping: gpu.mapping } }),
       },
     },
     secretNames: [
       keeperSecretNames.linkKey,
       keeperSecretNames.proxmoxToken,
-      ...(keeper.watchdog === undefined ? [] : [keeperSecretNames.watchdogKey]),
+      ...(watchdog === undefined ? [] : [keeperSecretNames.watchdogKey]),
     ],
     allow: [],
   };
@@ -192,8 +192,14 @@ export function keeperOfGenesis(
     const planned = planAgent({ side, release, healthSec, ...{ host, arbiter }[side] });
     if (!planned.ok) faults.push(...planned.faults.map((each) => ({ ...each, property: settingOf(each.property) })));
   }
+  const firmware = watchdog === undefined ? undefined : firmwareOf(watchdog);
+  if (firmware?.ok === false) faults.push(...firmware.faults);
+  const watchdogFirmware = firmware?.ok === true ? firmware.value : undefined;
   const { tarball, brainHostKey: hostKey } = keeper;
-  return checked(faults, { tarball, release, vmid: machine.id, address: lan, hostKey, healthSec, host, arbiter });
+  const sides = { host, arbiter };
+  return checked(faults, {
+    ...{ tarball, release, vmid: machine.id, address: lan, hostKey, healthSec, ...sides, watchdogFirmware },
+  });
 }
 
 /** The stack's setting behind a property of an installation. */

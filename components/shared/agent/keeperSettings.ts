@@ -6,12 +6,13 @@ import * as z from "zod";
 import type { Fault } from "../faults.ts";
 import { arbiterSection } from "./arbiterSection.ts";
 import { configFaults } from "./configFaults.ts";
-import { absolutePath, says, strict, text, whole } from "./configParts.ts";
+import { absolutePath, label, says, strict, text, whole } from "./configParts.ts";
 import { crossFaults } from "./crossChecks.ts";
 import { hostSection } from "./hostSection.ts";
 import { keeperConfigSchema } from "./keeperConfig.ts";
+import { mostPeriodSec } from "./watchdogRules.ts";
 
-const periodSec = whole(1, 30, "Write seconds, well below the reset time.").optional();
+const periodSec = whole(1, mostPeriodSec, "Write seconds, well below the reset time.").optional();
 
 /** In numbers, for the firewall of the agent's unit takes nothing else. */
 const numericAddress = text(
@@ -20,12 +21,32 @@ const numericAddress = text(
   'Write both, such as "192.168.1.60:6060".',
 );
 
+const seconds = whole(1, 86_400, "Write seconds.").optional();
+
+/** What only the ESP32's firmware knows; its bounds are checked together, where it is rendered (`esphome.ts`). */
+const firmware = strict({
+  /** Its name on the network. @default "hive-watchdog" */
+  name: label.optional(),
+  /** PlatformIO's name of the board. @default "esp32dev" */
+  board: text(/^[a-z0-9][a-z0-9_-]{0,63}$/, "a board of PlatformIO", "See ESPHome's list of boards.").optional(),
+  /** GPIO that presses the reset button. @default 25 */
+  resetPin: whole(0, 39, "Write the number of the GPIO.").optional(),
+  /** Defaults of the times and what each means: `watchdogRules.ts`. */
+  timeoutSec: seconds,
+  bootGraceSec: seconds,
+  shutdownSec: seconds,
+  rearmSec: seconds,
+  healthySec: seconds,
+  pulseMs: whole(1, 86_400, "Write milliseconds.").optional(),
+  maxResets: whole(1, 1000, "Write how often.").optional(),
+}).optional();
+
 /** The ESP32 without its key, which is the secret `keeperWatchdogKey`. */
 const watchdog = z.discriminatedUnion(
   "type",
   [
-    strict({ type: z.literal("serial"), device: absolutePath, periodSec }),
-    strict({ type: z.literal("udp"), address: numericAddress, periodSec }),
+    strict({ type: z.literal("serial"), device: absolutePath, periodSec, firmware }),
+    strict({ type: z.literal("udp"), address: numericAddress, periodSec, firmware }),
   ],
   { error: says("serial or udp", "Write how the ESP32 is reached.") },
 );
@@ -33,6 +54,7 @@ const watchdog = z.discriminatedUnion(
 const { services, muse, scan, thermal, power } = arbiterSection.shape;
 const { market, timeZone } = keeperConfigSchema.shape;
 const { fingerprint } = hostSection.shape.proxmox.shape;
+const { room } = hostSection.shape;
 
 const keeperSection = strict({
   /** The agent's tarball on the machine that runs the engine. */
@@ -52,6 +74,7 @@ const keeperSection = strict({
   thermal: thermal.optional(),
   power: power.optional(),
   watchdog: watchdog.optional(),
+  room,
   /** Certificate of Proxmox where its own authority has not signed it. @default that authority */
   fingerprint,
   /** Public host key of The Brain. @default not checked */

@@ -1,24 +1,13 @@
 /** Answers that both sides of the Keeper give in the same form. */
 import type { ApiReply } from "../shared/localApi/index.ts";
 import { ApiError } from "../shared/localApi/index.ts";
+import type { Health } from "./health.ts";
 
-/** A loop that has not turned for so long is not well, ms. */
-const lateLoopMs = 5_000;
-
-/**
- * `GET /health`: `{ok, loopAgeMs, fault}`, 200 or 503. `loopAgeMs` is null before the first turn, `fault` is null when
- * all is well.
- */
-export function healthReply(loopAgeMs: number | undefined, fault?: string): ApiReply {
-  const late = loopAgeMs === undefined || loopAgeMs > lateLoopMs ? "the decision loop is late" : undefined;
-  const why = fault ?? late;
+/** `GET /health`: `{healthy, unhealthy, loopAgeMs}`, 200 or 503. `loopAgeMs` is null before the first turn. */
+export function healthReply({ healthy, unhealthy }: Health, loopAgeMs: number | undefined): ApiReply {
   return {
-    status: why === undefined ? 200 : 503,
-    json: {
-      ok: why === undefined,
-      loopAgeMs: loopAgeMs === undefined ? null : Math.round(loopAgeMs),
-      fault: why ?? null,
-    },
+    status: healthy ? 200 : 503,
+    json: { healthy, unhealthy, loopAgeMs: loopAgeMs === undefined ? null : Math.round(loopAgeMs) },
   };
 }
 

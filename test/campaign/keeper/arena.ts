@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buildFakeGpu } from "../../../lab/gpu/build.ts";
 import { FakeGpu } from "../../../lab/gpu/fakeGpu.ts";
-import { ArbiterSite, buildAgent } from "../../support/arbiterDaemon.ts";
+import { ArbiterSite } from "../../support/arbiterDaemon.ts";
 import type { AgentProgram, Daemon, LeaseAnswer } from "../../support/arbiterDaemon.ts";
 import { configureScene, openScene } from "../../support/arbiterScene.ts";
 import type { Scene } from "../../support/arbiterScene.ts";
@@ -29,7 +29,6 @@ export interface Known {
 }
 
 export class Arena {
-  readonly program: AgentProgram;
   readonly site: ArbiterSite;
   readonly scene: Scene;
   readonly gpu: FakeGpu;
@@ -37,8 +36,7 @@ export class Arena {
   daemon: Daemon | undefined;
   readonly #library: string;
 
-  private constructor(program: AgentProgram, site: ArbiterSite, scene: Scene, gpu: FakeGpu, library: string) {
-    this.program = program;
+  private constructor(site: ArbiterSite, scene: Scene, gpu: FakeGpu, library: string) {
     this.site = site;
     this.scene = scene;
     this.gpu = gpu;
@@ -46,16 +44,11 @@ export class Arena {
   }
 
   /** @throws Error with the reason where this machine cannot hold it */
-  static async open(): Promise<Arena> {
-    const program = await buildAgent();
-    const scene = await openScene(2, 20_000).catch(async (error: unknown) => {
-      await program.remove();
-      throw error;
-    });
+  static async open(program: AgentProgram): Promise<Arena> {
+    const scene = await openScene(2, 20_000);
     const site = await ArbiterSite.open(program);
     const built = await buildFakeGpu(join(site.folder, "gpu"));
     const arena = new Arena(
-      program,
       site,
       scene,
       new FakeGpu(join(site.folder, "gpu")),
@@ -191,6 +184,5 @@ export class Arena {
   async close(): Promise<void> {
     spawnSync("umount", ["-l", this.disk]);
     await this.site.close().finally(() => this.scene.close());
-    await this.program.remove();
   }
 }

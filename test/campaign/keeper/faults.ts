@@ -23,7 +23,7 @@ const failpoints = [
 ] as const;
 const startPoints = ["recover.before-kernel", "recover.before-adopt", "journal.before-fsync"] as const;
 
-function pick<T>(list: readonly T[], random: Random): T {
+export function pick<T>(list: readonly T[], random: Random): T {
   const found = list[Math.floor(random() * list.length)];
   if (found === undefined) throw new Error("nothing to pick from");
   return found;

@@ -10,7 +10,7 @@ function bootClock(): Clock {
 }
 
 /**
- * The daemon's clock. For the lab, `HIVE_LAB_CLOCK` moves the calendar and nothing else:
+ * The daemon's clock: `base`, or for the lab what `HIVE_LAB_CLOCK` makes of it. It moves the calendar and nothing else:
  *
  * - `2026-11-20T22:58:00+01:00,60` begins there and runs 60 times as fast; leases, deadlines and the loop stay as they are;
  * - `…,60,all` makes every clock of the loop that fast: a simulated day in minutes;
@@ -18,9 +18,8 @@ function bootClock(): Clock {
  *
  * @throws RangeError for a value that is none of these
  */
-export function agentClock(env: NodeJS.ProcessEnv = process.env): Clock {
+export function agentClock(env: NodeJS.ProcessEnv = process.env, base = bootClock()): Clock {
   const { HIVE_LAB_CLOCK: lab } = env;
-  const base = bootClock();
   if (lab === undefined || lab === "") return base;
   if (lab.startsWith("/")) return { ...base, wallMs: () => base.wallMs() + offsetIn(lab) };
   const [start = "", rateText = "", which] = lab.split(",");

@@ -1,5 +1,6 @@
 /** The parts of the arbiter put together: memory, loop, executor, observation, card and link. */
 import { failpoint } from "../../shared/failpoints.ts";
+import { readPskFile } from "../link/psk.ts";
 import { textOf } from "../processes/errors.ts";
 import type { GpuReading } from "../gpu/types.ts";
 import { bootId } from "./agentClock.ts";
@@ -11,11 +12,13 @@ import { Executor } from "./executor.ts";
 import type { GpuPart } from "./gpuSampler.ts";
 import { startGpuPart } from "./gpuSampler.ts";
 import { Handoff } from "./handoff.ts";
-import { putRight, setAllFree } from "./kernelCheck.ts";
+import { putRight } from "./kernelCheck.ts";
 import { Leases } from "./leases.ts";
+import { leaveAll } from "./leave.ts";
 import { DecisionLoop } from "./loop.ts";
 import { Memory } from "./memory.ts";
 import { Observer } from "./observe.ts";
+import type { Held } from "./places.ts";
 import { setPowerMode } from "./power.ts";
 import type { RoutePorts } from "./routes.ts";
 import { rungPorts } from "./rungPorts.ts";
@@ -24,11 +27,10 @@ import { Services } from "./services.ts";
 import type { ArbiterStatusDocument, NumberedDecision } from "./statusDocument.ts";
 import { Views } from "./views.ts";
 
-/** How long what is under way may take to end when the agent leaves, ms. */
-const settleMs = 2_000;
-
-/** Parts that those made before them look up. */
+/** What is there before the arbiter, and parts that those made before them look up. */
 interface Made {
+  /** The link's pre-shared key, where there is a link. */
+  readonly linkKey: Buffer | undefined;
   services?: Services;
   arbiter?: Arbiter;
 }
@@ -59,7 +61,7 @@ export class Arbiter {
     made: Made,
   ) {
     this.#made = made;
-    const { clock, log, config } = (this.#options = options);
+    const { clock, load1, log, config } = (this.#options = options);
     this.#memory = memory;
     this.#gpu = gpu;
     this.#services = services;
@@ -75,6 +77,7 @@ export class Arbiter {
     });
     this.#observer = new Observer({
       clock,
+      load1,
       log,
       services: () => this.#services,
       reading: () => this.#reading(),
@@ -108,25 +111,31 @@ export class Arbiter {
     );
     this.#views = new Views({
       clock,
+      load1,
       memory,
       loop: this.#loop,
       leases: this.#leases,
       reading: () => this.#reading(),
       constraint: () => this.#handoff.constraint(),
+      link: () => this.#handoff.status(),
       kernelOf: (service) => this.#observer.kernelOf(service),
     });
   }
 
+  /** @throws SecretFileError when the link's key cannot be used: before anything is opened or touched */
   static async open(options: ArbiterOptions): Promise<Arbiter> {
     const { config, clock, log } = options;
+    const { link } = config.arbiter;
+    const linkKey = link === undefined ? undefined : await readPskFile(link.pskFile);
     const listeners: ((decision: NumberedDecision) => void)[] = [];
-    const made: Made = {};
+    const made: Made = { linkKey };
     const memory = await Memory.open(config.paths.state, {
       boot: bootId(),
       wallMs: () => clock.wallMs(),
       log,
       placesOf: (names) => made.services?.places(names) ?? {},
       onDecision: (decision) => listeners.forEach((listener) => listener(decision)),
+      configured: config.arbiter.services,
     });
     const services = new Services(config.arbiter.services, memory.before.shell.places);
     made.services = services;
@@ -172,8 +181,18 @@ export class Arbiter {
     await this.#observer.look();
   }
 
-  async openLink(): Promise<void> {
-    if (this.#section.link !== undefined) await this.#handoff.open(this.#section.link);
+  /** Begins to listen for the host side. A link that cannot be opened yet holds up nothing. */
+  openLink(): void {
+    const { link } = this.#section;
+    const { linkKey } = this.#made;
+    if (link !== undefined && linkKey !== undefined) this.#handoff.open(link, linkKey);
+  }
+
+  /** What may not move to another place by a reload, by name. */
+  held(): Readonly<Record<string, Held>> {
+    const { holds } = this.#loop.state;
+    const places = Object.entries(this.#services.places(Object.keys(holds)));
+    return Object.fromEntries(places.map(([name, place]) => [name, { place, undo: holds[name]?.undo ?? [] }]));
   }
 
   /** Rank 4 rests while the card is unknown: a start should not pause it for nothing. */
@@ -197,13 +216,18 @@ export class Arbiter {
     for (const { lease, service } of waiting) void this.#loop.push({ kind: "request", id: lease, service });
   }
 
-  /** Sets everything free and gives the card its own limits back. */
-  async leave(): Promise<void> {
-    const { log } = this.#options;
-    await this.#executor.settled(settleMs);
-    await setAllFree(this.#services, this.#loop.state, this.#rungs, log);
-    const restored = await this.#gpu.device.restore();
-    if (!restored.ok) log.warning("the card's own limits could not be restored", { fault: restored.reason });
+  /** Sets everything free (`leave.ts`). Gives the services that could not be. */
+  leave(extend: (ms: number) => void): Promise<readonly string[]> {
+    return leaveAll({
+      services: this.#services,
+      section: this.#section,
+      state: () => this.#loop.state,
+      executor: this.#executor,
+      rungs: this.#rungs,
+      device: this.#gpu.device,
+      log: this.#options.log,
+      extend,
+    });
   }
 
   async close(): Promise<void> {

@@ -2,12 +2,14 @@
 import type { Clock } from "../../shared/clock.ts";
 import type { Log } from "../../shared/log.ts";
 import type { GpuReading } from "../gpu/types.ts";
-import type { ArbiterLink, HandoffRequest } from "../link/arbiterLink.ts";
-import { listenForHost } from "../link/arbiterLink.ts";
-import { readPskFile } from "../link/psk.ts";
+import type { HandoffRequest } from "../link/arbiterLink.ts";
+import type { AwaitedLink } from "../link/awaitedLink.ts";
+import { awaitLink } from "../link/awaitedLink.ts";
+import { createKeyWord } from "../link/keyWord.ts";
 import type { ArbiterSection } from "./coreConfig.ts";
 import type { ArbiterState } from "./core/state.ts";
 import type { Constraint } from "./core/types.ts";
+import type { ArbiterStatusDocument } from "./statusDocument.ts";
 
 /** For so long nothing is granted after a release, ms: the host side stops the VM and starts the other one in it. */
 const promiseMs = 120_000;
@@ -23,33 +25,50 @@ export interface HandoffPorts {
 
 export class Handoff {
   readonly #ports: HandoffPorts;
-  #link: ArbiterLink | undefined;
+  #awaited: AwaitedLink | undefined;
   #asked: HandoffRequest | undefined;
   #promising = false;
   #lastStatus = "";
+  readonly #key = createKeyWord((fault) => this.#ports.log.warning("the host side is refused", { fault }));
 
   constructor(ports: HandoffPorts) {
     this.#ports = ports;
   }
 
-  async open(link: NonNullable<ArbiterSection["link"]>): Promise<void> {
+  /** Opens the link as soon as its address is there; nobody waits for it. */
+  open({ listen }: NonNullable<ArbiterSection["link"]>, key: Buffer): void {
     const { clock, log, wake } = this.#ports;
-    this.#link = await listenForHost({
-      listen: link.listen,
-      key: await readPskFile(link.pskFile),
+    const address = `${listen.host}:${String(listen.port)}`;
+    this.#awaited = awaitLink({
+      listen,
+      key,
       clock,
+      onRefused: (fault) => {
+        log.warning("the link cannot listen: the host is not heard, and it is tried again", { address, fault });
+      },
+      onListening: () => log.notice("the link listens", { address }),
       onConstraint: wake,
       onHandoffRequest: (request) => {
         this.#asked = request;
         wake();
       },
-      onEvent: (event) => log.info("link", { ...event }),
+      onEvent: (event) => {
+        log.info("link", { ...event });
+        this.#key.take(event);
+      },
     });
+  }
+
+  /** How the link stands; null without one. */
+  status(): ArbiterStatusDocument["link"] {
+    const awaited = this.#awaited;
+    if (awaited === undefined) return null;
+    return { listening: awaited.link !== undefined, fault: awaited.fault ?? this.#key.fault() ?? null };
   }
 
   /** The word in force. While a promise holds, a handoff is planned, whatever the host side says since. */
   constraint(): Constraint | undefined {
-    const heard = this.#link?.constraint();
+    const heard = this.#awaited?.link?.constraint();
     const until = this.#ports.promisedUntilMs();
     const now = this.#ports.clock.monotonicMs();
     if (until === null || until <= now) return heard;
@@ -69,7 +88,7 @@ export class Handoff {
   async after(state: ArbiterState, reading: GpuReading, ownersKnown: boolean): Promise<void> {
     const gpuKind = reading.kind;
     const temperatureC = reading.kind === "known" ? reading.temperatureC : undefined;
-    const link = this.#link;
+    const link = this.#awaited?.link;
     if (link === undefined) return;
     const holder = Object.entries(state.holds).find(([, hold]) => hold.phase !== "lowered")?.[0];
     const constraint = this.constraint();
@@ -108,6 +127,6 @@ export class Handoff {
   }
 
   async close(): Promise<void> {
-    await this.#link?.close();
+    await this.#awaited?.close();
   }
 }

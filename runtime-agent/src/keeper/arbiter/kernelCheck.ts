@@ -4,13 +4,11 @@ import { textOf } from "../processes/errors.ts";
 import { lowerService } from "../processes/service/rungs.ts";
 import type { ServiceState } from "../processes/service/serviceProcess.ts";
 import type { ArbiterState, Hold } from "./core/state.ts";
+import { kernelStepMs } from "./leaveTime.ts";
 import type { RungPorts } from "./rungs.ts";
 import { letRun, undo } from "./rungs.ts";
 import type { Services } from "./services.ts";
 import { within } from "./within.ts";
-
-/** Bound of setting one service right, ms; the services are set right beside each other. */
-const eachMs = 4_000;
 
 /**
  * What the kernel's word has against the record: `held`, though nothing says that it should rest, or the rung by which
@@ -39,13 +37,13 @@ async function putOneRight(name: string, services: Services, state: ArbiterState
   const hold = Object.hasOwn(state.holds, name) ? state.holds[name] : undefined;
   try {
     const handles = services.handles(name);
-    const seen = await within(handles.process.state(), eachMs, "no answer");
+    const seen = await within(handles.process.state(), kernelStepMs, "no answer");
     const wrong = wrongOf(hold, seen);
     if (wrong === "held") {
-      await letRun(handles, eachMs);
+      await letRun(handles, kernelStepMs);
       log.notice("set free at start: nothing says that it should rest", { service: name, was: seen });
     } else if (wrong !== undefined) {
-      await lowerService(handles, wrong, eachMs);
+      await lowerService(handles, wrong, kernelStepMs);
       log.notice("held again at start: it was set free meanwhile", { service: name, rung: wrong });
     }
     return true;
@@ -57,17 +55,34 @@ async function putOneRight(name: string, services: Services, state: ArbiterState
 
 /**
  * When the agent leaves: every rung is undone, for nobody would do it later. A holder keeps its lease; that the others
- * run beside it until the agent is back is the lesser evil. The record stays: the next start holds them again.
+ * run beside it until the agent is back is the lesser evil. The record stays: the next start holds them again. Moving
+ * VRAM back may take `returnMs` beside what the kernel does. Gives the names of those that could not be set free.
  */
-export async function setAllFree(services: Services, state: ArbiterState, ports: RungPorts, log: Log): Promise<void> {
-  await Promise.all(
+export async function setAllFree(
+  services: Services,
+  state: ArbiterState,
+  ports: RungPorts,
+  returnMs: number,
+  log: Log,
+): Promise<readonly string[]> {
+  const boundMs = freeBoundMs(returnMs);
+  const all = await Promise.all(
     services.names.map(async (name) => {
       try {
         const handles = services.handles(name);
-        await within(undo(name, state.holds[name]?.undo ?? [], handles, ports, eachMs), 2 * eachMs, "not set free");
+        const rungs = state.holds[name]?.undo ?? [];
+        await within(undo(name, rungs, handles, ports, kernelStepMs + returnMs), boundMs, "not set free");
+        return true;
       } catch (error) {
         log.warning("cannot be set free", { service: name, fault: textOf(error) });
+        return false;
       }
     }),
   );
+  return services.names.filter((_name, index) => all[index] === false);
+}
+
+/** The longest that setting all free takes, ms. */
+export function freeBoundMs(returnMs: number): number {
+  return 2 * kernelStepMs + returnMs;
 }

@@ -7,6 +7,7 @@
  * that cannot be sure of the journal's end begins above it (`record.ts`).
  */
 import path from "node:path";
+import type { ServiceConfig } from "../../../../components/shared/agent/keeperConfig.ts";
 import type { Journal } from "../../shared/journal/index.ts";
 import { openJournal } from "../../shared/journal/index.ts";
 import type { Log } from "../../shared/log.ts";
@@ -14,6 +15,7 @@ import type { ProcessId } from "../processes/pids/stat.ts";
 import type { ArbiterState } from "./core/state.ts";
 import type { Outcome } from "./core/types.ts";
 import type { Place, ShellState, Turn, TurnRecord } from "./record.ts";
+import { setMovedApart } from "./places.ts";
 import { decisionsKept, replay, tokenBlock } from "./record.ts";
 import type { NumberedDecision } from "./statusDocument.ts";
 
@@ -28,6 +30,8 @@ export interface MemoryPorts {
   /** Places of these services, to be remembered. */
   readonly placesOf: (names: readonly string[]) => Record<string, Place>;
   readonly onDecision: (decision: NumberedDecision) => void;
+  /** Services of the configuration: what is remembered of one at another place is kept apart. @default none */
+  readonly configured?: readonly ServiceConfig[];
   /** Longest that a written turn waits for its fsync, ms. @default the journal's */
   readonly syncAfterMs?: number;
 }
@@ -68,7 +72,7 @@ export class Memory {
       ...(ports.syncAfterMs === undefined ? {} : { syncAfterMs: ports.syncAfterMs }),
       snapshot: () => (made.memory === undefined ? [] : [made.memory.#entry(made.memory.#state, [], [])]),
     });
-    const read = await replay(journal, ports.boot);
+    const read = setMovedApart(await replay(journal, ports.boot), ports.configured ?? []);
     if (journal.opened.tornBytes > 0) {
       ports.log.notice("the journal's last line was not finished", { bytes: journal.opened.tornBytes });
     }

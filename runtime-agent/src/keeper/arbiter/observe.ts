@@ -1,10 +1,10 @@
 /** What the arbiter sees in one turn. Everything here is at hand or cheap to read: a turn never waits for a look. */
-import { readFileSync } from "node:fs";
 import type { Clock } from "../../shared/clock.ts";
 import type { GpuReading } from "../gpu/types.ts";
 import { toCoreGpu } from "../gpu/types.ts";
 import { readStat } from "../processes/pids/stat.ts";
 import type { ServiceState } from "../processes/service/serviceProcess.ts";
+import type { LoadReader } from "./agentLoad.ts";
 import { OwnLoad } from "./ownLoad.ts";
 import type { Constraint, Event, Gpu, Observation } from "./core/types.ts";
 import { Repairs } from "./repairs.ts";
@@ -13,6 +13,7 @@ import type { Services } from "./services.ts";
 
 export interface ObserverPorts extends RepairPorts {
   readonly clock: Clock;
+  readonly load1: LoadReader;
   readonly reading: () => GpuReading;
   readonly constraint: () => Constraint | undefined;
   /** Told of services whose processes are gone. */
@@ -25,27 +26,6 @@ const cheapLookMs = 1_000;
 /** Time until services are asked again after one of them could not say which processes are its own, ms. */
 const askAgainMs = 3_000;
 const countingOn = /^the last sample is \d+ ms old: |; next try in \d+ ms$/g;
-
-/** The kernel counts the load anew this often, ms (LOAD_FREQ of kernel/sched/loadavg.c). */
-const loadPeriodMs = 5_000;
-let load: { readonly value: number | undefined; readonly atMs: number } | undefined;
-
-/** `load1` of /proc/loadavg, read as often as it changes; undefined where there is none. */
-export function loadAverage(): number | undefined {
-  const now = performance.now();
-  if (load === undefined || now - load.atMs >= loadPeriodMs) load = { value: readLoad(), atMs: now };
-  return load.value;
-}
-
-function readLoad(): number | undefined {
-  try {
-    // As UTF-8 a file of /proc costs Node no buffer of 64 KiB.
-    const first = Number.parseFloat(readFileSync("/proc/loadavg", "utf8"));
-    return Number.isFinite(first) ? first : undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 export class Observer {
   readonly #ports: ObserverPorts;
@@ -76,12 +56,12 @@ export class Observer {
   }
 
   observe(events: readonly Event[]): Observation {
-    const { clock, constraint } = this.#ports;
+    const { clock, load1, constraint } = this.#ports;
     const monotonicMs = clock.monotonicMs();
     return {
       monotonicMs,
       wallMs: clock.wallMs(),
-      load1: loadAverage(),
+      load1: load1(),
       ownLoad1: this.#ownLoad.value,
       gpu: this.#gpu(),
       constraint: constraint(),

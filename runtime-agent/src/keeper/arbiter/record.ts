@@ -29,6 +29,8 @@ const hold = z.object({
   untilMs: ms.nullable(),
   sinceMs: ms,
   usedMs: ms,
+  // Journals of versions before it do not have it.
+  turnFromMs: ms.default(0),
   undo: z.array(rung),
   goal: goal.nullable(),
   tried: z.array(rung),

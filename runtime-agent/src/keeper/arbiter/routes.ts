@@ -19,8 +19,8 @@ export interface RoutePorts {
   readonly monotonicMs: () => number;
   readonly status: () => ArbiterStatusDocument;
   readonly decisionsSince: (number: number) => readonly NumberedDecision[];
-  /** Since the last completed turn, ms. */
-  readonly loopAgeMs: () => number;
+  /** Since the last completed turn, ms; undefined before the first. */
+  readonly loopAgeMs: () => number | undefined;
 }
 
 const leaseForm = /^[\w.-]{8,64}$/;
@@ -231,6 +231,6 @@ export function arbiterRoutes(ports: RoutePorts): readonly Route[] {
     { method: "DELETE", path: "/v1/leases/:id", role: "service", handle: release },
     { method: "GET", path: "/status", role: "admin", handle: () => ({ json: ports.status() }) },
     { method: "GET", path: "/decisions", role: "admin", handle: decisions },
-    { method: "GET", path: "/health", role: "admin", handle: () => healthReply(ports.loopAgeMs(), ports.fault()) },
+    { method: "GET", path: "/health", role: "admin", handle: () => healthReply(ports.status(), ports.loopAgeMs()) },
   ];
 }

@@ -8,16 +8,19 @@ import { startLocalApi } from "../../shared/localApi/index.ts";
 import { createLog } from "../../shared/log.ts";
 import { createRegistry, metricsRoute } from "../../shared/metrics.ts";
 import { createNotifier } from "../../shared/sdNotify.ts";
+import { warnOfLab } from "../labSays.ts";
+import { textOf } from "../processes/errors.ts";
 import type { KeeperOptions } from "../run.ts";
 import { agentClock } from "./agentClock.ts";
+import { agentLoad } from "./agentLoad.ts";
 import { Arbiter } from "./arbiter.ts";
 import { arbiterMetrics } from "./arbiterMetrics.ts";
 import { rereadConfig } from "./reload.ts";
 import { arbiterRoutes } from "./routes.ts";
 import { serviceTokens } from "./serviceTokens.ts";
 
-/** How long leaving may take, ms: services are thawed and their memory is moved back to the card. */
-const leaveMs = 20_000;
+/** How long the API's callers may take to be sent away, ms. */
+const closeMs = 10_000;
 
 type WithArbiter = KeeperConfig & { readonly arbiter: NonNullable<KeeperConfig["arbiter"]> };
 
@@ -29,8 +32,9 @@ function hasArbiter(config: KeeperConfig): config is WithArbiter {
 export async function runArbiter(options: KeeperOptions): Promise<number> {
   const { config } = options;
   if (!hasArbiter(config)) throw new Error("the configuration has no arbiter section");
-  const clock = agentClock();
+  const [clock, load1] = [agentClock(), agentLoad()];
   const log = createLog({ level: config.log.level, wallMs: () => clock.wallMs() });
+  warnOfLab(log);
   // Signals that come while it starts are kept for when it runs.
   const asked = { stop: false, reload: false };
   let arbiter: Arbiter | undefined;
@@ -52,6 +56,7 @@ export async function runArbiter(options: KeeperOptions): Promise<number> {
     const running = await Arbiter.open({
       config,
       clock,
+      load1,
       log,
       program: process.argv[1] ?? "",
       onTurn: () => notifier.watchdog(),
@@ -88,7 +93,7 @@ export async function runArbiter(options: KeeperOptions): Promise<number> {
     const between = async (): Promise<void> => {
       if (!asked.reload) return;
       asked.reload = false;
-      const read = await rereadConfig(options.configFile, current);
+      const read = await rereadConfig(options.configFile, current, running.held());
       if (!read.ok || !hasArbiter(read.value)) {
         const faults = read.ok ? [] : read.faults.map(describeFault);
         log.error("the new configuration is refused, the running one kept", { file: options.configFile, faults });
@@ -100,19 +105,28 @@ export async function runArbiter(options: KeeperOptions): Promise<number> {
       log.notice("the new configuration is in force", { file: options.configFile });
     };
 
-    await running.recover();
-    await serve(current);
-    await running.openLink();
-    notifier.ready();
-    log.notice("the arbiter runs", { services: config.arbiter.services.length, pid: process.pid });
-    if (asked.stop) running.stop();
-    await running.run(between);
-    notifier.stopping();
-    notifier.extend(leaveMs);
-    await api?.close();
-    api = undefined;
-    await running.leave();
-    log.notice("the arbiter has left; nothing is held back");
+    const leave = async (): Promise<void> => {
+      notifier.stopping();
+      notifier.extend(closeMs);
+      await api?.close().catch((error: unknown) => log.warning("the API did not close", { fault: textOf(error) }));
+      api = undefined;
+      const stuck = await running.leave((ms) => notifier.extend(ms));
+      if (stuck.length === 0) log.notice("the arbiter has left; nothing is held back");
+      else log.error("the arbiter has left; these services could not be set free", { services: stuck });
+    };
+
+    try {
+      await running.recover();
+      await serve(current);
+      running.openLink();
+      notifier.ready();
+      log.notice("the arbiter runs", { services: config.arbiter.services.length, pid: process.pid });
+      if (asked.stop) running.stop();
+      await running.run(between);
+    } finally {
+      // However it ends: what recovery held again, or the loop since, nobody else would set free.
+      await leave();
+    }
     return 0;
   } finally {
     await api?.close();

@@ -8,6 +8,7 @@ import type { ServiceHandles } from "../processes/service/rungs.ts";
 import type { ServiceState } from "../processes/service/serviceProcess.ts";
 import { within } from "./within.ts";
 import type { Action } from "./core/types.ts";
+import { placeOf } from "./places.ts";
 import type { Place } from "./record.ts";
 
 const engineSockets: Readonly<Record<string, string>> = {
@@ -30,15 +31,19 @@ interface Known {
 export class Services {
   readonly #known = new Map<string, Known>();
 
-  /** Places of services that an earlier configuration named: they may have to be set free. */
+  /**
+   * `before`: places of services that an earlier configuration named: they may have to be set free. Those of services
+   * that it has moved are under another name there (`places.ts`).
+   */
   constructor(configured: readonly ServiceConfig[], before: Readonly<Record<string, Place>>) {
     for (const [name, place] of Object.entries(before)) {
       const application = place.application === undefined ? undefined : openApplication(place.application);
       this.#known.set(name, { place, configured: false, start: undefined, application, handles: undefined });
     }
-    for (const { name, cgroup, unit, container, pidFile, start, application } of configured) {
+    for (const service of configured) {
+      const { name, start, application } = service;
       this.#known.set(name, {
-        place: { cgroup, unit, container, pidFile, application },
+        place: placeOf(service),
         configured: true,
         start,
         application: application === undefined ? undefined : openApplication(application),

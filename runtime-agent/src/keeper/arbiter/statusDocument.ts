@@ -1,4 +1,5 @@
 /** What `GET /status` answers: read by `hive-agent status`, the lab page and tests. Absent values are `null`. */
+import type { Health } from "../health.ts";
 import type { Hold } from "./core/state.ts";
 import type { Decision, Rank, Rung, ServiceKind } from "./core/types.ts";
 
@@ -26,7 +27,8 @@ export interface ServiceStatus {
   readonly vramMiB: number;
 }
 
-export interface ArbiterStatusDocument {
+/** Healthy: a completed turn is young, and the journal can be written. GPU and host side are no part of it. */
+export interface ArbiterStatusDocument extends Health {
   readonly version: 1;
   readonly side: "arbiter";
   readonly release: string;
@@ -80,6 +82,8 @@ export interface ArbiterStatusDocument {
     readonly roomC: number | null;
     readonly remainingMs: number;
   } | null;
+  /** Whether the host side can reach this one, and why not, such as another key; null without a link. */
+  readonly link: { readonly listening: boolean; readonly fault: string | null } | null;
   /** Why nothing can be granted because nothing can be written; null when the journal is well. */
   readonly journalFault: string | null;
   /** The youngest ones, oldest first. */

@@ -1,5 +1,6 @@
 import { version } from "../../shared/version.ts";
 import type { GpuReading } from "../gpu/types.ts";
+import { healthOf } from "../health.ts";
 import type { ArbiterConfig } from "./core/config.ts";
 import { calendarOf } from "./core/calendar.ts";
 import type { ArbiterState } from "./core/state.ts";
@@ -11,10 +12,13 @@ export interface StatusInput {
   readonly config: ArbiterConfig;
   readonly reading: GpuReading;
   readonly constraint: Constraint | undefined;
+  readonly link: ArbiterStatusDocument["link"];
   readonly wallMs: number;
   readonly monotonicMs: number;
   readonly startedAtMs: number;
   readonly loops: number;
+  /** Since the last completed turn, ms; undefined before the first. */
+  readonly loopAgeMs: number | undefined;
   readonly load1: number | undefined;
   readonly fault: string | undefined;
   readonly kernelOf: (service: string) => ServiceStatus["kernel"];
@@ -33,6 +37,9 @@ export function statusOf(input: StatusInput): ArbiterStatusDocument {
   return {
     version: 1,
     side: "arbiter",
+    ...healthOf(input.loopAgeMs, [
+      input.fault === undefined ? undefined : `the journal cannot be written: ${input.fault}`,
+    ]),
     release: version,
     pid: process.pid,
     now: new Date(wallMs).toISOString(),
@@ -73,6 +80,7 @@ export function statusOf(input: StatusInput): ArbiterStatusDocument {
             roomC: inForce.roomC ?? null,
             remainingMs: Math.round(inForce.untilMonotonicMs - monotonicMs),
           },
+    link: input.link,
     journalFault: input.fault ?? null,
     decisions: input.decisions.slice(-decisionsShown),
   };

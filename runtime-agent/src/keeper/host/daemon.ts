@@ -10,8 +10,12 @@ import { startLocalApi } from "../../shared/localApi/index.ts";
 import { createLog, type Log } from "../../shared/log.ts";
 import { metricsRoute } from "../../shared/metrics.ts";
 import { createNotifier } from "../../shared/sdNotify.ts";
+import { agentClock } from "../arbiter/agentClock.ts";
 import { createCalendar } from "../arbiter/core/calendar.ts";
+import { healthOf } from "../health.ts";
+import { warnOfLab } from "../labSays.ts";
 import { connectToArbiter } from "../link/hostLink.ts";
+import { createKeyWord } from "../link/keyWord.ts";
 import { readPskFile } from "../link/psk.ts";
 import { emptyHostState, resumeHost, type HostState } from "./core/decide.ts";
 import { isActive } from "./core/handoffPlan.ts";
@@ -24,7 +28,9 @@ import { readKept } from "./kept.ts";
 import { pveClient } from "./proxmox/client.ts";
 import { pveGuests } from "./proxmox/guests.ts";
 import { readTokenFile } from "./proxmox/token.ts";
+import { createProxmoxWord } from "./proxmoxWord.ts";
 import { hasHost, rereadHostConfig, type WithHost } from "./reload.ts";
+import { createRoomSensor } from "./roomSensor.ts";
 import { createThreadKeeper } from "./threads/threadKeeper.ts";
 import { createWatch } from "./watch.ts";
 import { createFeeder } from "./watchdog/feeder.ts";
@@ -32,6 +38,8 @@ import { createFeeder } from "./watchdog/feeder.ts";
 const periodMs = 1000;
 /** Twice a loop, so that one lost answer is not yet silence. */
 const linkPeriodMs = 500;
+/** An arbiter whose VM was off for hours is found again within a second or so of its return, not when a long wait ends. */
+export const linkBackOffMs = [200, 1000] as const;
 
 export interface HostDaemonOptions {
   readonly config: KeeperConfig;
@@ -39,7 +47,7 @@ export interface HostDaemonOptions {
   readonly configFile?: string;
   /** Ends the daemon; without it SIGTERM and SIGINT do. */
   readonly signal?: AbortSignal;
-  /** @default the machine's own */
+  /** @default the machine's own, or what a lab's `HIVE_LAB_CLOCK` makes of it */
   readonly clock?: Clock;
   readonly log?: Log;
 }
@@ -60,8 +68,9 @@ export async function runHost(options: HostDaemonOptions): Promise<number> {
   const { config, configFile } = options;
   if (!hasHost(config)) throw new Error("the configuration has no section host");
   const { host, paths } = config;
-  const clock = options.clock ?? realClock();
-  const log = options.log ?? createLog({ level: config.log.level }, { side: "host" });
+  const clock = options.clock ?? agentClock(process.env, realClock());
+  const log = options.log ?? createLog({ level: config.log.level, wallMs: () => clock.wallMs() }, { side: "host" });
+  if (options.clock === undefined) warnOfLab(log, ["HIVE_LAB_CLOCK"]);
   const stop = new AbortController();
   const end = (): void => stop.abort();
   if (options.signal === undefined) for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, end);
@@ -108,6 +117,7 @@ export async function runHost(options: HostDaemonOptions): Promise<number> {
     log,
   });
   cleanup.defer(() => feeder.close());
+  const key = createKeyWord((fault) => log.warning("the arbiter is refused", { fault }));
   const link =
     host.link === undefined
       ? undefined
@@ -117,28 +127,32 @@ export async function runHost(options: HostDaemonOptions): Promise<number> {
           clock,
           validMs: host.link.leaseSec * 1000,
           periodMs: linkPeriodMs,
-          onEvent: (event) => log.info("link", { ...event }),
+          backOffMs: linkBackOffMs,
+          onEvent(event) {
+            log.info("link", { ...event });
+            key.take(event);
+          },
         });
   if (link !== undefined) cleanup.defer(() => link.close());
 
   let current = config;
   const vmids = (): readonly number[] => current.host.guests.map(({ vmid }) => vmid);
-  let pveFault: string | undefined;
+  const word = createProxmoxWord((reason) => log.warning("Proxmox", { reason }));
   const guests = createWatch({
     clock,
     staleMs: () => 3000 * current.host.observeSec + 10_000,
     async look() {
       const plan = loop?.state().kept.handoff;
       const seen = await pve.observe(vmids(), isActive(plan) ? plan.toVmid : undefined);
-      pveFault = undefined;
+      word.answered();
       return seen;
     },
-    onError(error) {
-      const text = error instanceof Error ? error.message : String(error);
-      if (text !== pveFault) log.warning("Proxmox", { reason: text });
-      pveFault = text;
-    },
+    onError: (error) => word.failed(error),
   });
+  const room = createRoomSensor({ file: () => current.host.room?.sensor, clock, log });
+  /** End of the last completed turn, on the machine's own clock: a lab's may run a thousand times as fast. */
+  let turnedMs: number | undefined;
+  const loopAgeMs = (): number | undefined => (turnedMs === undefined ? undefined : performance.now() - turnedMs);
   const loop = createHostLoop(
     {
       clock,
@@ -148,8 +162,10 @@ export async function runHost(options: HostDaemonOptions): Promise<number> {
       guests,
       memory: () => readMemory(),
       perform: (action) => pve.perform(action),
+      roomC: room.celsius,
       ...(link === undefined || host.link === undefined ? {} : { link, arbiterVmid: host.link.vmid }),
       alive() {
+        turnedMs = performance.now();
         notifier.watchdog();
         feeder.feed();
       },
@@ -158,25 +174,26 @@ export async function runHost(options: HostDaemonOptions): Promise<number> {
   );
 
   const registry = hostMetrics({
-    proxmoxUp: () => pveFault === undefined,
+    proxmoxUp: () => word.fault() === undefined,
     arbiterHeard: () => loop.observation()?.arbiter?.heard === true,
     availableMiB: () => loop.observation()?.memory?.availableMiB,
+    roomC: room.celsius,
   });
   const view = {
-    loopAgeMs: () => {
-      const completedMs = loop.completedMs();
-      return completedMs === undefined ? undefined : clock.monotonicMs() - completedMs;
-    },
+    loopAgeMs,
     status: () => {
       const { kept } = loop.state();
       const seen = loop.observation();
       return {
         side: "host",
+        ...healthOf(loopAgeMs(), [word.unhealthy()]),
         marketOpen: seen?.marketOpen,
         memory: seen?.memory,
+        room: current.host.room === undefined ? undefined : { celsius: room.celsius(), fault: room.fault() },
         guests: seen?.guests,
-        proxmox: pveFault ?? "up",
+        proxmox: word.fault() ?? "up",
         arbiter: seen?.arbiter === undefined ? "not linked" : seen.arbiter.heard ? "heard" : "silent",
+        link: link === undefined ? null : { fault: key.fault() ?? null },
         gpu: link?.status(),
         wishes: kept.wishes,
         handoff: kept.handoff,
@@ -219,6 +236,7 @@ export async function runHost(options: HostDaemonOptions): Promise<number> {
   while (!stop.signal.aborted) {
     const startedMs = clock.monotonicMs();
     if (reload) await takeOver();
+    room.look();
     await loop.turn();
     threads.look();
     if (!ready) notifier.ready();
@@ -226,5 +244,6 @@ export async function runHost(options: HostDaemonOptions): Promise<number> {
     await clock.sleep(Math.max(0, periodMs - (clock.monotonicMs() - startedMs)), stop.signal);
   }
   notifier.stopping();
+  await feeder.leave();
   return 0;
 }

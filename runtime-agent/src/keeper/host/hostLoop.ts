@@ -34,6 +34,8 @@ export interface HostParts {
   readonly link?: HostLink;
   /** The VM whose arbiter the link leads to. */
   readonly arbiterVmid?: number;
+  /** Heat of the room, °C, where a sensor gives it. */
+  readonly roomC?: () => number | undefined;
   /** After a completed decision loop: ESP32 and service manager. */
   readonly alive: () => void;
 }
@@ -41,8 +43,6 @@ export interface HostParts {
 export interface HostLoop {
   readonly state: () => HostState;
   readonly decisions: () => readonly RecordedDecision[];
-  /** Time of the last completed loop, monotonic ms. */
-  readonly completedMs: () => number | undefined;
   readonly observation: () => HostObservation | undefined;
   tell(event: HostEvent): void;
   /** From the next turn on. What was remembered stays: rules are not part of it. */
@@ -64,7 +64,6 @@ export function createHostLoop(parts: HostParts, recovered: HostState): HostLoop
   let state = recovered;
   let events: HostEvent[] = [];
   let last: HostObservation | undefined;
-  let completedMs: number | undefined;
   let number = 0;
   let decisions: RecordedDecision[] = [];
   const flying = new Set<Promise<void>>();
@@ -86,8 +85,9 @@ export function createHostLoop(parts: HostParts, recovered: HostState): HostLoop
         log.warning("action failed", { what: action.kind, vmid: action.vmid, reason });
       }
       events.push(end);
-      // What was seen before no longer holds.
+      // What was seen before no longer holds; the next turn is to see what the action did.
       parts.guests.forget();
+      parts.guests.refresh(0);
     };
     const running = work();
     flying.add(running);
@@ -157,15 +157,18 @@ export function createHostLoop(parts: HostParts, recovered: HostState): HostLoop
 
   function finish(observation: HostObservation): void {
     last = observation;
-    parts.link?.setConstraint({ marketOpen: observation.marketOpen, handoff: handoffPlanned(state) });
-    completedMs = clock.monotonicMs();
+    const roomC = parts.roomC?.();
+    parts.link?.setConstraint({
+      marketOpen: observation.marketOpen,
+      handoff: handoffPlanned(state),
+      ...(roomC === undefined ? {} : { roomC }),
+    });
     parts.alive();
   }
 
   return {
     state: () => state,
     decisions: () => decisions,
-    completedMs: () => completedMs,
     observation: () => last,
     tell(event) {
       if (events.length < mostEvents) events = [...events, event];

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Route } from "../../shared/localApi/index.ts";
 import { ApiError } from "../../shared/localApi/index.ts";
+import type { Health } from "../health.ts";
 import { decisionsReply, healthReply, sinceOf } from "../replies.ts";
 import type { HostDecision, HostEvent } from "./core/types.ts";
 
@@ -12,7 +13,8 @@ export interface RecordedDecision extends HostDecision {
 }
 
 export interface HostView {
-  status(): object;
+  /** Healthy: a completed turn is young, and Proxmox has accepted the token since the start. */
+  status(): object & Health;
   /** Since the last completed turn, ms; undefined before the first. */
   loopAgeMs(): number | undefined;
   decisions(): readonly RecordedDecision[];
@@ -35,7 +37,7 @@ export function hostRoutes(view: HostView): Route[] {
       method: "GET",
       path: "/health",
       role: "service",
-      handle: () => healthReply(view.loopAgeMs()),
+      handle: () => healthReply(view.status(), view.loopAgeMs()),
     },
     { method: "GET", path: "/status", role: "service", handle: () => ({ json: view.status() }) },
     {

@@ -66,8 +66,9 @@ export function renderFindings(findings: readonly NamedFinding[]): string {
     `${marks[state]}  ${check.padEnd(width)}  ${found}`,
     ...(fix === undefined ? [] : [`${" ".repeat(width + 8)}→ ${fix}`]),
   ]);
-  const count = findings.filter((finding) => finding.state === "failed").length;
-  return [...lines, count === 0 ? "Nothing is in the way." : `${String(count)} of ${String(findings.length)} failed.`]
-    .map((line) => `${line}\n`)
-    .join("");
+  const count = (wanted: FindingState): number => findings.filter(({ state }) => state === wanted).length;
+  const [faults, warnings] = [count("failed"), count("warning")];
+  const told = warnings === 0 ? "" : ` ${String(warnings)} ${warnings === 1 ? "warning" : "warnings"}, see above.`;
+  const last = faults === 0 ? "Nothing is in the way." : `${String(faults)} of ${String(findings.length)} failed.`;
+  return [...lines, `${last}${told}`].map((line) => `${line}\n`).join("");
 }

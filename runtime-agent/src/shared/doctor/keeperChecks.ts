@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import type { KeeperConfig } from "../../../../components/shared/agent/keeperConfig.ts";
 import { loadKeeperConfig } from "../config.ts";
+import { urlAddress } from "../urlAddress.ts";
 import type { DoctorCheck } from "./doctor.ts";
 import { failed, ok, warning } from "./doctor.ts";
 import {
@@ -61,25 +62,25 @@ function arbiterChecks(config: NonNullable<KeeperConfig["arbiter"]>): readonly D
     ),
     ...services.flatMap(({ name, application }) => {
       if (application === undefined) return [];
-      const { hostname, port, protocol } = new URL(application.url);
-      return [reachableCheck(`API of ${name}`, hostname, Number(port || (protocol === "https:" ? 443 : 80)))];
+      return [reachableCheck(`API of ${name}`, urlAddress(application.url))];
     }),
     ...(link === undefined ? [] : [secretFileCheck("link key", link.pskFile)]),
   ];
 }
 
 function hostChecks(config: NonNullable<KeeperConfig["host"]>): readonly DoctorCheck[] {
-  const { proxmox, link, watchdog } = config;
-  const { hostname, port } = new URL(proxmox.url);
+  const { proxmox, link, watchdog, room } = config;
   const noDevice = failed("no such device", "Plug the ESP32 in, or correct host.watchdog.device.");
+  const noAuthority = failed("no such file", "Copy /etc/pve/pve-root-ca.pem there, or correct host.proxmox.caFile.");
+  const noSensor = failed("no such file", "Load the sensor's driver, or correct host.room.sensor.");
   return [
     secretFileCheck("Proxmox token", proxmox.tokenFile),
-    reachableCheck("Proxmox API", hostname, Number(port || 8006)),
-    ...(link === undefined
-      ? []
-      : [secretFileCheck("link key", link.pskFile), reachableCheck("arbiter", link.connect.host, link.connect.port)]),
+    ...(proxmox.caFile === undefined ? [] : [presentCheck("Proxmox authority", proxmox.caFile, noAuthority)]),
+    reachableCheck("Proxmox API", urlAddress(proxmox.url)),
+    ...(link === undefined ? [] : [secretFileCheck("link key", link.pskFile), reachableCheck("arbiter", link.connect)]),
     ...(watchdog?.type === "serial" ? [presentCheck("watchdog", watchdog.device, noDevice)] : []),
     ...(watchdog?.keyFile === undefined ? [] : [secretFileCheck("watchdog key", watchdog.keyFile)]),
+    ...(room === undefined ? [] : [presentCheck("room sensor", room.sensor, noSensor)]),
   ];
 }
 

@@ -85,7 +85,9 @@ export function secretFileCheck(name: string, file: string, most: "0600" | "0640
     name,
     async run() {
       try {
-        const { mode, size } = await stat(file);
+        const { mode, size, uid } = await stat(file);
+        // As root of its unit the agent has no right over other users' files (no CAP_DAC_OVERRIDE).
+        if (uid !== process.getuid?.()) return failed(`${file} belongs to user ${String(uid)}`, `chown root ${file}`);
         if ((mode & refused) !== 0) {
           return failed(`${file}: mode ${(mode & 0o777).toString(8).padStart(4, "0")}`, `chmod ${most} ${file}`);
         }
@@ -110,7 +112,8 @@ export function presentCheck(name: string, file: string, otherwise: Finding): Do
 }
 
 /** Whether somebody listens at an address. */
-export function reachableCheck(name: string, host: string, port: number): DoctorCheck {
+export function reachableCheck(name: string, at: { readonly host: string; readonly port: number }): DoctorCheck {
+  const { host, port } = at;
   return {
     name,
     run: () =>

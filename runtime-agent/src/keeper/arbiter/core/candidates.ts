@@ -1,6 +1,6 @@
 import type { Draft } from "./draft.ts";
 import { holdOf, nextArrival } from "./draft.ts";
-import { loadedByOthers, mayNotRun } from "./rules.ts";
+import { loadedByOthers, mayNotRun, outsideNight } from "./rules.ts";
 import { loadIsLow } from "./sense.ts";
 import type { Hold, Waiting } from "./state.ts";
 import type { Service } from "./types.ts";
@@ -46,10 +46,12 @@ export function nextCandidate(draft: Draft): Candidate | undefined {
       else offer({ kind: "start", service, rank: service.rank, seq: (dueSeq[service.name] ??= nextArrival(draft)) });
       continue;
     }
+    // Whatever it was lowered for, the end of its night keeps it down: the next one begins as for a start.
+    if (hold.phase === "lowered" && service.kind === "batch" && !draft.gates.museInside) hold.why = outsideNight;
     if (hold.phase !== "lowered" || mayNotRun(draft, service) !== undefined) continue;
     // Its VRAM was moved for somebody of a higher rank who still waits: bringing it back would take the room again.
     if (hold.freed && blocksHigher(draft, service)) continue;
-    if (hold.why === loadedByOthers && !loadIsLow(draft)) continue;
+    if ((hold.why === loadedByOthers || hold.why === outsideNight) && !loadIsLow(draft)) continue;
     offer({ kind: "resume", service, rank: hold.wants ? service.rank : 9, seq: hold.seq, hold });
   }
   return best;

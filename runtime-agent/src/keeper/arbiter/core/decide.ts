@@ -4,7 +4,7 @@ import { draftOf, outcomeOf } from "./draft.ts";
 import { retryStuck } from "./lower.ts";
 import { decidePower } from "./power.ts";
 import { answerAgain, onRelease, onRenew, onRequest, sweepQueue } from "./queue.ts";
-import { askToLeave, expireHolds, killForHeat } from "./safety.ts";
+import { askToLeave, expireHolds, killForHeat, restLoose } from "./safety.ts";
 import { schedule } from "./schedule.ts";
 import { sense } from "./sense.ts";
 import type { ArbiterState } from "./state.ts";
@@ -26,6 +26,7 @@ export function decide(state: ArbiterState, observation: Observation, config: Ar
   expireHolds(draft);
   sweepQueue(draft);
   killForHeat(draft);
+  restLoose(draft);
   askToLeave(draft);
   schedule(draft);
   answerAgain(draft);

@@ -15,6 +15,7 @@ export function newHold(draft: Draft, service: Service, given: Partial<Hold>): H
     untilMs: null,
     sinceMs: draft.now,
     usedMs: 0,
+    turnFromMs: 0,
     undo: [],
     goal: null,
     tried: [],

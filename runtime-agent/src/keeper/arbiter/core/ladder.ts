@@ -112,10 +112,20 @@ export function mustBeGentle(service: Service, newcomer: Service): boolean {
   return service.rank <= newcomer.rank;
 }
 
+/** Whether a rung that can be undone may pause it; not for a while after all of them failed. */
+export function canRest(draft: Draft, service: Service): boolean {
+  return !provedUnmovable(draft, service) && nextRung(service, "pause", [], true) !== undefined;
+}
+
+function provedUnmovable(draft: Draft, service: Service): boolean {
+  const { unmovableUntilMs } = draft.state;
+  const until = Object.hasOwn(unmovableUntilMs, service.name) ? unmovableUntilMs[service.name] : undefined;
+  return until !== undefined && until > draft.now;
+}
+
 function vramRung(draft: Draft, service: Service, newcomer: Service): Rung | undefined {
   const gentle = mustBeGentle(service, newcomer);
-  const until = draft.state.unmovableUntilMs[service.name];
-  if (gentle && until !== undefined && until > draft.now) return undefined;
+  if (gentle && provedUnmovable(draft, service)) return undefined;
   const hold = holdOf(draft, service.name);
   const tried = hold === undefined ? [] : triedFor(hold, "vram");
   return nextRung(service, "vram", tried, gentle);

@@ -1,6 +1,6 @@
 import type { Draft } from "./draft.ts";
 import { act, holdOf, say } from "./draft.ts";
-import { endHold, newHold } from "./holds.ts";
+import { endHold, newHold, raise } from "./holds.ts";
 import { freesVram, isReversible, nextRung, residentMiB, triedFor, withRung } from "./ladder.ts";
 import type { Goal, Hold, Step } from "./state.ts";
 import type { Rung, Service } from "./types.ts";
@@ -46,7 +46,7 @@ export function lowerDone(
     say(draft, "rung-failed", `${rung}: ${reason ?? "no reason given"}`, { service: service.name });
     // Its VRAM is moved and it cannot be frozen as well: it rests by that alone.
     if (hold.freed && goal === "pause") settleDown(draft, service, hold, "its VRAM is moved");
-    else if (!lower(draft, service, goal, hold.why ?? "lowered", step.gentle)) stays(draft, service, hold, goal);
+    else if (!lower(draft, service, goal, hold.why ?? "lowered", step.gentle)) stays(draft, service, hold, step);
     return;
   }
   if (!isReversible(rung)) endHold(draft, service, hold.why ?? "ended");
@@ -61,7 +61,7 @@ function freed(draft: Draft, service: Service, hold: Hold, step: Step, rung: Run
   if (gpu.kind === "known") draft.state.settle = { sample: gpu.sample };
   say(draft, "freed", `${rung} moved its VRAM`, { service: service.name });
   const able = service.rungs.includes("freeze") || service.rungs.includes("stop");
-  if (step.goal === "vram" && !hold.rests && able) lower(draft, service, "pause", hold.why ?? "lowered");
+  if (step.goal === "vram" && !hold.rests && able) lower(draft, service, "pause", hold.why ?? "lowered", step.gentle);
   else settleDown(draft, service, hold, "its VRAM is moved");
 }
 
@@ -81,10 +81,10 @@ function settleDown(draft: Draft, service: Service, hold: Hold, how: string): vo
 }
 
 /**
- * No rung is left. One asked to leave goes on as it was; one whose VRAM was to be moved rests with it; one that could
- * not be paused or ended keeps the card closed, until `retryStuck`.
+ * No rung is left. One asked to leave goes on as it was; one whose VRAM was to be moved rests with it; one that was to
+ * be paused by gentle rungs alone goes on, too; one that could not be ended keeps the card closed, until `retryStuck`.
  */
-function stays(draft: Draft, service: Service, hold: Hold, goal: Goal): void {
+function stays(draft: Draft, service: Service, hold: Hold, { goal, gentle }: Step): void {
   const why = hold.why ?? "lowered";
   const tellStay = (line: string): void => say(draft, "stays", line, { service: service.name });
   if (goal === "leave") {
@@ -95,11 +95,26 @@ function stays(draft: Draft, service: Service, hold: Hold, goal: Goal): void {
     tellStay("no rung moved its VRAM");
     draft.state.unmovableUntilMs[service.name] = draft.now + draft.config.ladder.moveAgainMs;
     if (hold.rests) hold.phase = "lowered";
-    else lower(draft, service, "pause", why);
+    else if (!lower(draft, service, "pause", why, gentle) && gentle) goesOn(draft, service, hold);
+  } else if (gentle) {
+    tellStay("no gentle rung paused it: it goes on");
+    draft.state.unmovableUntilMs[service.name] = draft.now + draft.config.ladder.moveAgainMs;
+    goesOn(draft, service, hold);
   } else tellStay("no gentle rung is left, and nobody is ended while the heat of the card is unknown");
 }
 
-/** Those that could not be paused or ended while the card's heat was unknown are lowered anew once it is known. */
+/**
+ * Takes back what half worked. One that holds nothing keeps nobody out meanwhile: that is undone when its turn comes.
+ */
+function goesOn(draft: Draft, service: Service, hold: Hold): void {
+  if (hold.wants || hold.lease !== null) raise(draft, service, hold);
+  else Object.assign(hold, { phase: "lowered", rests: false } as const);
+}
+
+/**
+ * Those that could not be paused or ended while the card's heat was unknown are lowered anew once it is known. None of
+ * them was to be spared: one that was goes on at once.
+ */
 export function retryStuck(draft: Draft): void {
   if (draft.gates.blind) return;
   for (const [name, hold] of Object.entries(draft.state.holds)) {

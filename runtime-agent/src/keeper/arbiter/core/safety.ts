@@ -1,8 +1,9 @@
 import type { Draft } from "./draft.ts";
-import { say } from "./draft.ts";
+import { holdOf, say } from "./draft.ts";
 import { endHold } from "./holds.ts";
-import { residentMiB } from "./ladder.ts";
+import { canRest, residentMiB } from "./ladder.ts";
 import { lower } from "./lower.ts";
+import { cardForbids } from "./rules.ts";
 import type { Hold } from "./state.ts";
 import type { Service } from "./types.ts";
 
@@ -23,17 +24,47 @@ export function expireHolds(draft: Draft): void {
 }
 
 /**
+ * Whether a service sits on the card with no hold: started by hand or by systemd, or left there after its lease. Not by
+ * a sample from before somebody left.
+ */
+function isLoose(draft: Draft, service: Service): boolean {
+  return holdOf(draft, service.name) === undefined && draft.state.settle === null && residentMiB(draft, service) > 0;
+}
+
+/**
+ * Services on the card with no hold are paused by gentle rungs while the market or the heat forbids them, and set free
+ * afterwards, when the card is. Nobody asked for them: for anything but heat above the limit they are not ended.
+ */
+export function restLoose(draft: Draft): void {
+  for (const service of draft.config.services) {
+    const why = cardForbids(draft, service);
+    if (why === undefined || !canRest(draft, service)) continue;
+    const hold = holdOf(draft, service.name);
+    const failed = hold !== undefined && hold.phase === "lowered" && !hold.rests;
+    if (!failed && !isLoose(draft, service)) continue;
+    // What was tried before is tried again.
+    if (failed) hold.tried = [];
+    lower(draft, service, "pause", why, true);
+  }
+}
+
+/**
  * Kills the lowest rank on the card once enough fresh samples in a row were above the limit; then counts anew. A frozen
- * service counts while its VRAM is there: what it gave the card before may still run.
+ * service counts while its VRAM is there: what it gave the card before may still run. So does one with no hold.
  */
 export function killForHeat(draft: Draft): void {
   const { state, config, seen } = draft;
   const { thermal } = config;
   if (seen.gpu.kind !== "known" || state.thermal.hotSamples < thermal.samples) return;
-  const victim = held(draft)
-    .filter(({ service, hold }) => service.rank >= thermal.killFromRank && hold.step?.goal !== "kill")
+  const loose = config.services.filter((service) => isLoose(draft, service));
+  const onCard = held(draft)
     .filter(({ service, hold }) => hold.phase !== "lowered" || residentMiB(draft, service) > 0)
-    .sort((a, b) => b.service.rank - a.service.rank || b.hold.seq - a.hold.seq)[0];
+    .filter(({ hold }) => hold.step?.goal !== "kill")
+    .map(({ service, hold }) => ({ service, seq: hold.seq }));
+  // Inside a rank those that nobody let in go first, then the last one that came.
+  const victim = [...loose.map((service) => ({ service, seq: Number.MAX_SAFE_INTEGER })), ...onCard]
+    .filter(({ service }) => service.rank >= thermal.killFromRank)
+    .sort((a, b) => b.service.rank - a.service.rank || b.seq - a.seq)[0];
   const line = `above ${String(thermal.limitC)} °C in ${String(state.thermal.hotSamples)} fresh samples`;
   state.thermal = { ...state.thermal, hotSamples: 0 };
   if (victim === undefined) say(draft, "thermal", `${line}, and nobody of a rank that may be killed is on the card`);

@@ -3,7 +3,7 @@ import { nextCandidate } from "./candidates.ts";
 import type { Draft } from "./draft.ts";
 import { nextArrival, occupant, say, tell } from "./draft.ts";
 import { endHold, grant, raise, start } from "./holds.ts";
-import { mustBeGentle, planVram } from "./ladder.ts";
+import { canRest, mustBeGentle, planVram } from "./ladder.ts";
 import type { VramPlan } from "./ladder.ts";
 import { lower } from "./lower.ts";
 import { mustPause } from "./rules.ts";
@@ -52,18 +52,24 @@ function take(draft: Draft, next: Candidate & { readonly kind: "request" }): voi
   draft.state.queue = draft.state.queue.filter((each) => each !== next.waiting);
 }
 
-/** Makes room by pausing the holder, and moves its VRAM only when the newcomer does not fit beside it. */
+/**
+ * Makes room by pausing the holder, and moves its VRAM only when the newcomer does not fit beside it. One of the
+ * newcomer's rank or a higher one is only asked for what can be undone; where that is nothing, the newcomer waits.
+ */
 function preempt(draft: Draft, holder: Service, newcomer: Service): boolean {
+  const gentle = mustBeGentle(holder, newcomer);
+  if (gentle && !canRest(draft, holder)) return false;
   const plan = planVram(draft, newcomer);
   if (plan.moves === undefined) return blocked(draft, newcomer, plan);
   tell(draft, `blocked:${newcomer.name}`, "wait", undefined);
   tellPlan(draft, newcomer, plan);
-  lower(draft, holder, plan.moves.includes(holder) ? "vram" : "pause", `${newcomer.name} comes first`);
+  lower(draft, holder, plan.moves.includes(holder) ? "vram" : "pause", `${newcomer.name} comes first`, gentle);
   return false;
 }
 
 function turnIsOver(draft: Draft, hold: Hold): boolean {
-  return hold.phase === "running" && hold.usedMs + draft.now - hold.sinceMs >= draft.config.queue.turnMs;
+  const usedMs = hold.usedMs - hold.turnFromMs + draft.now - hold.sinceMs;
+  return hold.phase === "running" && usedMs >= draft.config.queue.turnMs;
 }
 
 /** Inside a rank nobody waits for ever: a client loses its lease, a scan or batch goes to the end of its rank. */
@@ -74,7 +80,7 @@ function yieldTurn(draft: Draft, service: Service, hold: Hold, newcomer: Service
     return true;
   }
   const again = preempt(draft, service, newcomer);
-  if (hold.phase === "lowering") Object.assign(hold, { seq: nextArrival(draft), usedMs: 0, why });
+  if (hold.phase === "lowering") Object.assign(hold, { seq: nextArrival(draft), turnFromMs: hold.usedMs, why });
   return again;
 }
 

@@ -36,9 +36,11 @@ export interface Hold {
   wants: boolean;
   /** End of the lease, or of the time a scan may take; null for a batch. Stands still while lowered. */
   untilMs: number | null;
-  /** Running since; and the time run before that in this turn, ms. */
+  /** Running since; and the time run before that, ms. */
   sinceMs: number;
   usedMs: number;
+  /** What `usedMs` was when its present turn in its rank began. */
+  turnFromMs: number;
   /** Rungs tried since it last ran, gentlest first: what a raise has to undo. */
   undo: Rung[];
   /** What it was last lowered for. */
@@ -101,7 +103,7 @@ export interface ArbiterState {
   };
   /** After VRAM was freed: the sample to be overtaken before free VRAM is believed again. */
   readonly settle: { readonly sample: number } | null;
-  /** Until when, ms, no gentle rung is tried again on the VRAM of a service that none could move, by name. */
+  /** Until when, ms, no gentle rung is tried again on a service that none could move or pause, by name. */
   readonly unmovableUntilMs: Readonly<Record<string, number>>;
   /** Measured rates of freeing VRAM, MiB per second. */
   readonly rates: Readonly<Record<string, number>>;

@@ -14,7 +14,7 @@ export function wakeAtMs(state: ArbiterState, config: ArbiterConfig): number | u
     at(hold.step?.deadlineMs);
     if (hold.phase !== "running") continue;
     at(hold.untilMs);
-    at(hold.sinceMs + config.queue.turnMs - hold.usedMs);
+    at(hold.sinceMs + config.queue.turnMs + hold.turnFromMs - hold.usedMs);
   }
   for (const startAtMs of Object.values(state.startAtMs)) at(startAtMs);
   at(state.power.retryAtMs);

@@ -32,6 +32,13 @@ interface Pending {
   readonly sinceMs: number;
 }
 
+/** What failed last on a guest, how often in a row, and until when it rests, ms. */
+interface Failure {
+  readonly kind: HostAction["kind"];
+  readonly count: number;
+  readonly untilMs: number;
+}
+
 export interface HostState {
   /** What survives a restart. */
   readonly kept: {
@@ -45,7 +52,7 @@ export interface HostState {
   readonly pending: readonly Pending[];
   readonly idleSinceMs: Readonly<Record<number, number>>;
   readonly movedMs: Readonly<Record<number, number>>;
-  readonly failures: Readonly<Record<number, { readonly count: number; readonly untilMs: number }>>;
+  readonly failures: Readonly<Record<number, Failure>>;
   readonly shortSinceMs?: number;
 }
 
@@ -177,12 +184,15 @@ export function decideHost(before: HostState, observation: HostObservation, poli
     }
     const count = (failures[action.vmid]?.count ?? 0) + 1;
     failures[action.vmid] = {
+      kind: action.kind,
       count,
       untilMs: nowMs + Math.min(mostRestMs, firstRestMs * 2 ** Math.min(count - 1, 10)),
     };
     decisions.push({ what: `${action.kind} failed`, vmid: action.vmid, reason: event.reason ?? "no reason given" });
-    // A guest that does not power off in its time is ended by force; that is what "kill" means for a VM.
-    if (action.kind === "shutdown") ask(action.vmid, "it did not power off in its time", { kind: "stop" });
+    // A guest that does not power off in its time is ended by force; that is what "kill" means for a VM. One that was
+    // never asked, because Proxmox refused or was not there, has had no such time: it is asked again after a rest.
+    if (action.kind === "shutdown" && nowMs - action.sinceMs >= policy.shutdownMs)
+      ask(action.vmid, "it did not power off in its time", { kind: "stop" });
   }
   function begin(event: Extract<HostEvent, { kind: "handoff" }>): void {
     const contenders = policy.guests.filter(({ gpuContender }) => gpuContender).map(({ vmid }) => vmid);
@@ -215,6 +225,7 @@ export function decideHost(before: HostState, observation: HostObservation, poli
   function runGuests(seen: readonly GuestSeen[]): void {
     const busyKinds: readonly string[] = ["start", "shutdown", "stop", "suspend", "resume"];
     const idleFor = (vmid: number): number => nowMs - (idleSinceMs[vmid] ?? nowMs);
+    const resting = Object.entries(failures).filter(([, { untilMs }]) => untilMs > nowMs);
     const moving = new Set(
       Object.entries(movedMs).flatMap(([vmid, at]) => (nowMs - at < settleMs ? [Number(vmid)] : [])),
     );
@@ -229,7 +240,12 @@ export function decideHost(before: HostState, observation: HostObservation, poli
       stoppedByUs,
       pausedByUs,
       reserved: isActive(handoff) ? [handoff.fromVmid, handoff.toVmid] : [],
-      resting: new Set(Object.entries(failures).flatMap(([vmid, f]) => (f.untilMs > nowMs ? [Number(vmid)] : []))),
+      resting: new Set(resting.map(([vmid]) => Number(vmid))),
+      unstoppable: new Map(
+        resting.flatMap(([vmid, { kind, count }]) =>
+          kind === "shutdown" || kind === "stop" ? [[Number(vmid), count]] : [],
+        ),
+      ),
       busy: new Set(pending.filter(({ kind }) => busyKinds.includes(kind)).map(({ vmid }) => vmid)),
       mustFree: shortSinceMs !== undefined && nowMs - shortSinceMs >= policy.shortMs && moving.size === 0,
       reserveMiB: policy.reserveMiB,

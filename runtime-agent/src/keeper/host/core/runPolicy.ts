@@ -21,6 +21,8 @@ export interface RunInput {
   readonly reserved: readonly number[];
   /** Guests that must not be started yet, after a failed start. */
   readonly resting: ReadonlySet<number>;
+  /** Guests whose shutdown must not be asked for yet, after one that failed: how often in a row it did. */
+  readonly unstoppable: ReadonlyMap<number, number>;
   /** Guests with an action under way. */
   readonly busy: ReadonlySet<number>;
   /** Whether memory has been short for long enough, with every balloon at its floor, that a guest must go. */
@@ -62,9 +64,13 @@ function wishOf({ rule, guest }: Known, input: RunInput): { readonly wish: Wish;
   return undefined;
 }
 
-/** Guests that may be stopped for the sake of others, the least important first. */
+/**
+ * Guests that may be stopped for the sake of others, the least important first. One failed shutdown costs nobody more
+ * important its place: only one that failed again is passed over while it rests.
+ */
 function expendable(known: readonly Known[], input: RunInput): Known[] {
   return known
+    .filter(({ rule }) => (input.unstoppable.get(rule.vmid) ?? 0) < 2)
     .filter(({ rule, guest }) => !rule.essential && guest.status !== "stopped" && input.wishes[rule.vmid] !== "running")
     .toSorted((a, b) => b.rule.priority - a.rule.priority || b.rule.vmid - a.rule.vmid);
 }
@@ -94,6 +100,7 @@ export function planRuns(input: RunInput): RunPlan {
       deeds.push({ kind: "suspend", vmid, reason });
     else if (goal.wish === "running" && guest.status === "paused") deeds.push({ kind: "resume", vmid, reason });
     else if (goal.wish === "stopped" && guest.status !== "stopped" && !stopping) {
+      if (input.unstoppable.has(vmid)) continue;
       stopping = true;
       deeds.push({ kind: "shutdown", vmid, reason });
     } else if (goal.wish === "running" && guest.status === "stopped" && !starting && !input.resting.has(vmid)) {
@@ -108,7 +115,8 @@ export function planRuns(input: RunInput): RunPlan {
       wantedMiB = missing;
       const [victim] = expendable(free, input).filter((other) => other.rule.priority > rule.priority);
       // Balloons first: a guest goes only when all the balloons together cannot yield enough.
-      if (victim === undefined || stopping || (!input.wishes[vmid] && !rule.essential)) continue;
+      if (victim === undefined || stopping || input.unstoppable.has(victim.rule.vmid)) continue;
+      if (!input.wishes[vmid] && !rule.essential) continue;
       if (ballooned(free) >= missing) continue;
       stopping = true;
       deeds.push({
@@ -121,7 +129,7 @@ export function planRuns(input: RunInput): RunPlan {
   }
   if (input.mustFree && !stopping) {
     const [victim] = expendable(free, input);
-    if (victim !== undefined) {
+    if (victim !== undefined && !input.unstoppable.has(victim.rule.vmid)) {
       const reason = "the host is short of memory and every balloon is at its floor";
       deeds.push({ kind: "shutdown", vmid: victim.rule.vmid, reason, makesRoom: true });
     }

@@ -1,6 +1,7 @@
 /** Proxmox VE's API by token: one call, its deadline, its retries, and tasks awaited to their end. */
 import { Agent, request } from "node:https";
 import type { Clock } from "../../../shared/clock.ts";
+import { urlAddress } from "../../../shared/urlAddress.ts";
 import { PveError } from "./errors.ts";
 import { pinnedAgent } from "./pinnedAgent.ts";
 
@@ -47,9 +48,7 @@ interface Answer {
 
 export function pveClient(options: PveOptions): PveClient {
   const { clock, token, trust } = options;
-  const base = new URL(options.url);
-  const port = Number(base.port === "" ? 443 : base.port);
-  const host = base.hostname.replace(/^\[|\]$/g, "");
+  const { host, port } = urlAddress(options.url);
   const agent =
     "fingerprint" in trust
       ? pinnedAgent({ host, port, fingerprint: trust.fingerprint })

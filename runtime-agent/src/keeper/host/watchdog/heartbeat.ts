@@ -1,5 +1,6 @@
 /**
- * Heartbeats to the ESP32 on the reset header, sent after a completed decision loop and from nowhere else. The host's
+ * Heartbeats to the ESP32 on the reset header, sent after a completed decision loop and from nowhere else, and the
+ * goodbye of an orderly stop. The firmware judges both by `components/shared/agent/watchdogLine.ts`. The host's
  * own /dev/watchdog is left to Proxmox's watchdog-mux, whose clients are its cluster services: the agent never opens it.
  */
 import { execFile } from "node:child_process";
@@ -10,6 +11,7 @@ import { open, type FileHandle } from "node:fs/promises";
 import { promisify } from "node:util";
 import type { Clock } from "../../../shared/clock.ts";
 import { readFileIfPresent, writeFileAtomically } from "../../../shared/stateFile.ts";
+import type { Goodbye } from "./goodbye.ts";
 
 const run = promisify(execFile);
 
@@ -29,17 +31,17 @@ export interface HeartbeatOptions {
 }
 
 export interface Heartbeat {
-  /** Sends one. Rejects when it could not be sent; the next call tries again from the beginning. */
-  send(): Promise<void>;
+  /** Sends one, or a goodbye. Rejects when it could not be sent; the next call tries again from the beginning. */
+  send(goodbye?: Goodbye): Promise<void>;
   close(): Promise<void>;
 }
 
 /** Counters reserved at a time: one write a minute. */
 const reserve = 60_000;
 
-/** One heartbeat, without its line end: `hive1 COUNTER MAC`. */
-export function heartbeatLine(key: Buffer, counter: number): string {
-  const text = `hive1 ${String(counter)}`;
+/** One line, without its end: `hive1 COUNTER MAC`, a goodbye's word before the counter. */
+export function heartbeatLine(key: Buffer, counter: number, goodbye?: Goodbye): string {
+  const text = ["hive1", ...(goodbye === undefined ? [] : [goodbye]), String(counter)].join(" ");
   return `${text} ${createHmac("sha256", key.toString("hex")).update(text).digest("hex")}`;
 }
 
@@ -100,8 +102,8 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
   }
 
   return {
-    async send() {
-      const line = heartbeatLine(key, await next());
+    async send(goodbye) {
+      const line = heartbeatLine(key, await next(), goodbye);
       if (target.type === "serial") await serial(target.device, target.baud, line);
       else await udp(target.host, target.port, line);
     },
