@@ -4,6 +4,8 @@ export interface CampaignOptions {
   readonly seed: number;
   /** A line about how it goes on, for people. */
   readonly tell: (line: string) => void;
+  /** Aborted by Ctrl-C: the one under way ends, and everything that was started is taken down. */
+  readonly stop?: AbortSignal | undefined;
 }
 
 export interface CampaignResult {

@@ -46,7 +46,7 @@ export interface KillFigures extends Record<string, number> {
 }
 
 export async function runKills(options: CampaignOptions): Promise<CampaignResult> {
-  const { count, seed, tell } = options;
+  const { count, seed, tell, stop } = options;
   const begun = Date.now();
   const random = seededRandom(seed);
   const figures: KillFigures = {
@@ -57,7 +57,7 @@ export async function runKills(options: CampaignOptions): Promise<CampaignResult
   let at: Operation = "destroy";
   // Each victim has its turn before one comes again.
   let deck: Victim[] = [];
-  for (let cycle = 1; cycle <= count; cycle += 1) {
+  for (let cycle = 1; cycle <= count && stop?.aborted !== true; cycle += 1) {
     if (deck.length === 0) deck = shuffled(victims, random);
     const planned = draw(random, deck[0] ?? "engine", at === "up" ? "destroy" : "up", reference);
     const name = `cycle ${String(cycle)} of ${String(count)} (seed ${String(seed)}): ${planned.victim} in ${planned.operation}, ${planned.early ? "early " : ""}${planned.delaySec.toFixed(2)} s, then ${planned.recovery}`;

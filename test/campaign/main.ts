@@ -55,8 +55,16 @@ async function main(): Promise<number> {
     process.stderr.write(`[${((Date.now() - begun) / 1000).toFixed(1)}s] ${line}\n`);
   };
   tell(`campaign ${name}: ${String(count)} with seed ${String(seed)}`);
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => {
+      tell("stopping after the one under way");
+      stop.abort();
+    });
   const run = await entry.load();
-  const { figures, ok } = await run({ count, seed, tell });
+  const result = await run({ count, seed, tell, stop: stop.signal });
+  const { figures } = result;
+  const ok = result.ok && !stop.signal.aborted;
   if (values.json) process.stdout.write(`${JSON.stringify({ name, count, seed, figures, ok })}\n`);
   else
     process.stdout.write(

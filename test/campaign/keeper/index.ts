@@ -24,7 +24,7 @@ export const keeperFaultKinds = kinds.length;
  * others gives more time: there it measures the machine.
  */
 export async function runKeeperFaults(options: CampaignOptions, withinMs = recoveredWithinMs): Promise<CampaignResult> {
-  const { count, seed, tell } = options;
+  const { count, seed, tell, stop } = options;
   const begun = performance.now();
   const names = drawn(count, seed);
   const lane = (kinds: object): LaneOptions => ({
@@ -32,6 +32,7 @@ export async function runKeeperFaults(options: CampaignOptions, withinMs = recov
     withinMs,
     seed,
     tell,
+    stop,
   });
   const program = await buildAgent();
   try {

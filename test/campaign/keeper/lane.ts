@@ -15,6 +15,7 @@ export interface LaneOptions {
   readonly withinMs: number;
   readonly seed: number;
   readonly tell: (line: string) => void;
+  readonly stop?: AbortSignal | undefined;
 }
 
 export interface LaneFigures {
@@ -22,10 +23,11 @@ export interface LaneFigures {
   readonly longestRecoveryMs: number;
 }
 
-export async function runLane(place: Place, { names, withinMs, seed, tell }: LaneOptions): Promise<LaneFigures> {
+export async function runLane(place: Place, { names, withinMs, seed, tell, stop }: LaneOptions): Promise<LaneFigures> {
   let failed = 0;
   let longestRecoveryMs = 0;
   for (const [index, name] of names.entries()) {
+    if (stop?.aborted === true) break;
     const run = index + 1;
     let what = name;
     try {
