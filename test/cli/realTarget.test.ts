@@ -25,12 +25,12 @@ describe("the user's own target", () => {
   });
 
   it("finds a file backend where the engine has it", () => {
-    assert.equal(backendFolderOf("file:///srv/state", "/home/me", "/work"), "/srv/state");
-    assert.equal(backendFolderOf("file://~", "/home/me", "/work"), "/home/me");
-    assert.equal(backendFolderOf("file://~/hive", "/home/me", "/work"), "/home/me/hive");
-    assert.equal(backendFolderOf("file://./state", "/home/me", "/work"), "/work/state");
-    assert.equal(backendFolderOf("s3://bucket", "/home/me", "/work"), undefined);
-    assert.equal(backendFolderOf(undefined, "/home/me", "/work"), undefined);
+    assert.equal(backendFolderOf("file:///srv/state", "/home/me", "/srv/project"), "/srv/state");
+    assert.equal(backendFolderOf("file://~", "/home/me", "/srv/project"), "/home/me");
+    assert.equal(backendFolderOf("file://~/hive", "/home/me", "/srv/project"), "/home/me/hive");
+    assert.equal(backendFolderOf("file://./state", "/home/me", "/srv/project"), "/srv/project/state");
+    assert.equal(backendFolderOf("s3://bucket", "/home/me", "/srv/project"), undefined);
+    assert.equal(backendFolderOf(undefined, "/home/me", "/srv/project"), undefined);
   });
 
   it("is named in every command that a message gives, once", () => {
