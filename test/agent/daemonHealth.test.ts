@@ -2,21 +2,13 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { connectToArbiter } from "../../runtime-agent/src/keeper/link/hostLink.ts";
 import { realClock } from "../../runtime-agent/src/shared/clock.ts";
 import { ArbiterSite } from "../support/arbiterDaemon.ts";
 import type { AgentProgram } from "../support/arbiterDaemon.ts";
 import { programOrSkip } from "../support/arbiterScene.ts";
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address: AddressInfo | string | null = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
+import { freePort } from "../support/freePort.ts";
 
 describe("arbiter daemon: health", () => {
   let program: AgentProgram;

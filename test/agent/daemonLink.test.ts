@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectToArbiter } from "../../runtime-agent/src/keeper/link/hostLink.ts";
@@ -12,19 +11,7 @@ import { ArbiterSite } from "../support/arbiterDaemon.ts";
 import type { AgentProgram } from "../support/arbiterDaemon.ts";
 import { configureScene, night, openScene, programOrSkip } from "../support/arbiterScene.ts";
 import type { Scene } from "../support/arbiterScene.ts";
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() =>
-        typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error()),
-      );
-    });
-  });
-}
+import { freePort } from "../support/freePort.ts";
 
 describe("arbiter daemon: link", () => {
   let program: AgentProgram;

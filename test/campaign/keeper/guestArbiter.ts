@@ -1,10 +1,10 @@
 /** The arbiter of VM 100: it lives and dies with its VM, and each boot of the VM is one of its own. */
 import { randomUUID } from "node:crypto";
 import { writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { ArbiterSite } from "../../support/arbiterDaemon.ts";
 import type { AgentProgram, Daemon } from "../../support/arbiterDaemon.ts";
+import { freePort } from "../../support/freePort.ts";
 
 /** Puts another boot id in the kernel's place, for this program alone. */
 const asBooted = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"';
@@ -69,16 +69,4 @@ export class GuestArbiter {
     this.#old = 0;
     this.daemon = undefined;
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }
