@@ -8,6 +8,7 @@ import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, re
 import { basename, delimiter, dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { enableCompileCache } from "./cache.mjs";
+import { exitFlag, exitForSure } from "./exit.mjs";
 
 const started = Date.now();
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -180,11 +181,12 @@ async function handOver(entry, args) {
   if (!existsSync(file)) throw new SetupError(`${entry} is missing in ${root}. Restore it: git checkout -- ${entry}`);
   if (process.versions.node === readJson(join(modules, "node", "package.json"))?.version) {
     process.argv = [process.execPath, file, ...args];
+    exitForSure();
     await import(pathToFileURL(file).href);
     return;
   }
   const path = [join(modules, ".bin"), process.env.PATH ?? ""].join(delimiter);
-  const child = spawn(ownNode, [file, ...args], { stdio: "inherit", env: { ...process.env, PATH: path } });
+  const child = spawn(ownNode, [exitFlag, file, ...args], { stdio: "inherit", env: { ...process.env, PATH: path } });
   // A terminal sends Ctrl-C to the child as well: passing it on would make it two.
   process.on("SIGINT", () => process.stdin.isTTY || child.kill("SIGINT"));
   for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));

@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { enableCompileCache } from "./cache.mjs";
+import { exitFlag, exitForSure } from "./exit.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const main = join(root, "cli", "main.ts");
@@ -14,12 +15,13 @@ const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 
 if (major > 22 || (major === 22 && minor >= 18)) {
   process.argv[1] = main;
+  exitForSure();
   await import(pathToFileURL(main).href);
 } else {
   const own = join(root, "node_modules", "node", "bin", "node");
   if (existsSync(own)) {
     const path = [dirname(own), process.env.PATH ?? ""].join(delimiter);
-    const child = spawn(own, [main, ...process.argv.slice(2)], {
+    const child = spawn(own, [exitFlag, main, ...process.argv.slice(2)], {
       stdio: "inherit",
       env: { ...process.env, PATH: path },
     });

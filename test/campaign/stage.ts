@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { exitFlag } from "../../cli/bin/exit.mjs";
 import { findLab, hostRootFolder, startLabProcess, stopLabProcess, type LabInfo } from "../../lab/index.ts";
 import { isRecord } from "../support/records.ts";
 import { type HostSnapshot, takeHostSnapshot } from "../support/hostSnapshot.ts";
@@ -71,7 +72,7 @@ export class Stage {
     const outFile = `${logFile}.json`;
     const [log, out] = [openSync(logFile, "w", 0o600), openSync(outFile, "w", 0o600)];
     const begun = Date.now();
-    const child = spawn(process.execPath, [join(root, "cli", "main.ts"), ...args], {
+    const child = spawn(process.execPath, [exitFlag, join(root, "cli", "main.ts"), ...args], {
       cwd: root,
       env: { ...process.env, HIVE_STATE_DIR: this.stateDir, NO_COLOR: "1" },
       stdio: ["ignore", out, log],

@@ -6,6 +6,7 @@ import { readArguments, usage } from "./arguments.ts";
 import { runChecks } from "./check/index.ts";
 import { limitedTo } from "./lanes.ts";
 import { runMocha, testFiles } from "./mocha-tier.ts";
+import { seedVariable } from "./seed.ts";
 import { type Outcome, type TierResult, sumLine, sumOf } from "./outcome.ts";
 import { type Tier, tiers } from "./tiers.ts";
 
@@ -14,7 +15,7 @@ if ("faults" in parsed) {
   process.stderr.write(`${parsed.faults.join("\n")}\n${usage}\n`);
   process.exit(2);
 }
-const { tiers: chosen, json, grep } = parsed.ok;
+const { tiers: chosen, json, grep, seed } = parsed.ok;
 const out = json ? process.stderr : process.stdout;
 const colour = out.isTTY && !process.env["NO_COLOR"];
 const started = Date.now();
@@ -95,7 +96,7 @@ async function runTier(tier: Tier): Promise<TierResult> {
       grep,
       timeoutSec: tier.timeoutSec,
       printTo: json ? 2 : 1,
-      env,
+      env: { ...env, [seedVariable]: String(seed) },
       onOutcome,
     } as const;
     const jobs = await jobsOf(tier, folder);
@@ -133,6 +134,7 @@ function finish(): never {
 
 // The tests' own process gets the terminal's Ctrl-C as well and is waited for; a second one ends the run at once.
 process.on("SIGINT", () => (interrupted ? finish() : (interrupted = true)));
+say(`seed ${String(seed)}: the same again by --seed ${String(seed)}`);
 for (const tier of chosen) say(`${tier.name}: ${tier.proves}`);
 // The heavy tiers come last in the list and first into the lanes, so that the end has only small jobs to wait for.
 await Promise.all(chosen.toReversed().map(async (tier) => results.push(await runTier(tier))));

@@ -1,7 +1,9 @@
 // The process that runs one tier's test files. It tells the runner about each test over the IPC channel, so that
 // a crash in here loses no result and what the tests print stays apart from the results.
+import fc from "fast-check";
 import Mocha from "mocha";
 import type { Outcome } from "./outcome.ts";
+import { testSeed } from "./seed.ts";
 import { skipReason } from "./skip.ts";
 
 export type ChildMessage = { readonly outcome: Outcome } | { readonly end: true };
@@ -21,6 +23,8 @@ function errorText(error: unknown): string {
 }
 
 const [timeoutSec = "60", grep = "", ...files] = process.argv.slice(2);
+
+fc.configureGlobal({ seed: testSeed() });
 
 const mocha = new Mocha({
   timeout: Number(timeoutSec) * 1000,

@@ -2,6 +2,7 @@
 import { fork } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { exitFlag } from "../../cli/bin/exit.mjs";
 import { filesBelow } from "../../cli/setup/hashing.ts";
 import type { ChildMessage } from "./mocha-child.ts";
 import type { Outcome } from "./outcome.ts";
@@ -20,6 +21,9 @@ export interface MochaOptions {
   readonly onOutcome: (outcome: Outcome) => void;
 }
 
+/** How long a process that has ended its tests may take to exit, ms. */
+const exitMs = 30_000;
+
 export async function testFiles(root: string, folder: string): Promise<string[]> {
   if (!existsSync(join(root, folder))) return [];
   return (await filesBelow(join(root, folder)))
@@ -37,6 +41,7 @@ export async function runMocha(options: MochaOptions): Promise<void> {
     [String(options.timeoutSec), options.grep, ...files],
     {
       cwd: options.root,
+      execArgv: [exitFlag],
       env: { ...process.env, ...options.env },
       stdio: ["ignore", options.printTo, options.printTo, "ipc"],
     },
@@ -47,7 +52,11 @@ export async function runMocha(options: MochaOptions): Promise<void> {
     if ("outcome" in message) {
       count++;
       options.onOutcome(message.outcome);
-    } else ended = true;
+    } else {
+      ended = true;
+      // It has said all that it had to say.
+      setTimeout(() => child.kill("SIGKILL"), exitMs).unref();
+    }
   });
   const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
   process.on("SIGTERM", pass);

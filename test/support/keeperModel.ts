@@ -153,6 +153,7 @@ export class KeeperModel {
     this.last = { monotonicMs: this.nowMs, wallMs, load1, ownLoad1, gpu: this.#gpu(now), constraint, events };
     const outcome = decide(this.state, this.last, modelConfig);
     this.state = outcome.state;
+    this.#giveUp();
     for (const action of outcome.actions) this.#asked(action);
     this.outcome = outcome;
     return outcome;
@@ -209,6 +210,14 @@ export class KeeperModel {
     if (action.kind === "lower" && ok) {
       if (!later.some((each) => each.kind !== "lower")) this.running.delete(action.service);
       if (action.rung !== "freeze" && action.rung !== "stop") this.vramMiB.delete(action.service);
+    }
+  }
+
+  /** Getting one down took too long whose client has stopped: it rests where it is, as after an answer that says so. */
+  #giveUp(): void {
+    for (const name of this.#given) {
+      const hold = this.state.holds[name];
+      if (hold?.phase === "lowered" && hold.lease === null && !hold.wants) this.running.delete(name);
     }
   }
 

@@ -52,7 +52,7 @@ export class LabClient {
     return new Promise((resolve, reject) => {
       const common = { method, path: target, headers };
       const request = options.root
-        ? httpRequest({ ...common, socketPath: this.pve.rootSocket })
+        ? httpRequest({ ...common, socketPath: this.pve.rootSocket, agent: false })
         : httpsRequest({ ...common, host: "127.0.0.1", port: this.pve.port, ca: this.#ca, agent: false });
       request.on("error", reject);
       request.on("response", (response) => {

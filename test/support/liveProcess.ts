@@ -6,7 +6,7 @@ import { readStat } from "../../runtime-agent/src/keeper/processes/pids/stat.ts"
 import type { ProcessStat } from "../../runtime-agent/src/keeper/processes/pids/stat.ts";
 
 /** Hang guard of one step, ms. */
-export const longMs = 10_000;
+export const longMs = 30_000;
 
 /** What /proc says of a process that must be there. */
 export function statOf(pid: number): ProcessStat {
@@ -15,11 +15,19 @@ export function statOf(pid: number): ProcessStat {
   return stat;
 }
 
-/** Runs a script in a shell of its own. */
+/** Runs a script in a shell of its own. Whatever a test that fails leaves of it ends with this process. */
 export function shell(script: string): ChildProcess & { readonly pid: number } {
-  const child = spawn("sh", ["-c", script], { stdio: "ignore" });
-  assert.ok(child.pid !== undefined);
-  return Object.assign(child, { pid: child.pid });
+  const child = spawn("sh", ["-c", script], { stdio: "ignore", detached: true });
+  const { pid } = child;
+  assert.ok(pid !== undefined);
+  process.once("exit", () => {
+    try {
+      process.kill(-pid, "SIGKILL");
+    } catch {
+      // Its group is gone.
+    }
+  });
+  return Object.assign(child, { pid });
 }
 
 /** Looks until it is so, or fails saying what was awaited. */

@@ -8,6 +8,7 @@ import { isPermissive } from "../run/check/licences.ts";
 import { limitedTo } from "../run/lanes.ts";
 import { runMocha, testFiles } from "../run/mocha-tier.ts";
 import { type Outcome, sumLine, sumOf } from "../run/outcome.ts";
+import { usualSeed } from "../run/seed.ts";
 import { tiers } from "../run/tiers.ts";
 
 describe("runner: arguments", () => {
@@ -16,13 +17,24 @@ describe("runner: arguments", () => {
   it("runs every tier by default and one when asked", () => {
     const all = read();
     assert.ok("ok" in all);
-    assert.deepEqual(all.ok, { tiers, json: false, grep: "" });
+    assert.deepEqual(all.ok, { tiers, json: false, grep: "", seed: usualSeed });
     const some = read("--tier", "lab", "--tier=unit", "--json", "--grep", "x");
     assert.ok("ok" in some);
     assert.deepEqual(
       [some.ok.tiers.map((tier) => tier.name), some.ok.json, some.ok.grep],
       [["unit", "lab"], true, "x"],
     );
+  });
+
+  it("takes a seed, or makes one", () => {
+    const seedOf = (...argv: string[]): unknown => {
+      const result = read(...argv);
+      return "ok" in result ? result.ok.seed : result.faults;
+    };
+    assert.equal(seedOf("--seed", "7"), 7);
+    assert.notEqual(seedOf("--seed", "random"), seedOf("--seed", "random"));
+    for (const wrong of ["0", "1.5", "seven", "-3", "2147483648"])
+      assert.match(String(seedOf(`--seed=${wrong}`)), /--seed takes random, or a whole number from 1 to/);
   });
 
   it("reports all faults at once", () => {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { awaitUntil } from "../../../runtime-agent/src/keeper/processes/awaitUntil.ts";
 import { isStopped, readStat } from "../../../runtime-agent/src/keeper/processes/pids/stat.ts";
 import { brokenChains } from "../../support/burner.ts";
+import type { Progress } from "../../support/burner.ts";
 import { openStage } from "./stage.ts";
 import type { Stage, StageOptions } from "./stage.ts";
 
@@ -30,8 +31,13 @@ export function percentile(ascending: readonly number[], share: number): number 
   return ascending[Math.max(0, Math.ceil(ascending.length * share) - 1)] ?? Number.NaN;
 }
 
-/** Holds and releases the tree again and again, with its work going on between. */
-export async function measureHolder(stage: Stage, holder: Holder, rounds: number): Promise<HoldFigures> {
+/** Holds and releases the tree again and again, with its work going on between; `watch` is how long it must stand still. */
+export async function measureHolder(
+  stage: Stage,
+  holder: Holder,
+  rounds: number,
+  watch: (held: readonly Progress[]) => Promise<unknown> = () => sleep(2),
+): Promise<HoldFigures> {
   const { burner } = stage;
   const holdMs: number[] = [];
   const releaseMs: number[] = [];
@@ -44,7 +50,7 @@ export async function measureHolder(stage: Stage, holder: Holder, rounds: number
     await holder.hold();
     holdMs.push(performance.now() - asked);
     held = burner.progress();
-    await sleep(2);
+    await watch(held);
     if (JSON.stringify(burner.progress()) !== JSON.stringify(held)) movedCount += 1;
     const released = performance.now();
     await holder.release();
