@@ -1,7 +1,9 @@
 import { fault } from "../shared/check.ts";
 import type { Checked, Fault } from "../shared/faults.ts";
+import { checkPublicKeys } from "../shared/publicKeys.ts";
 import { parseMiB } from "../shared/units.ts";
 import type { ProxmoxGuestArgs } from "./guestArgs.ts";
+import { checkFirewallRules } from "./firewallChecks.ts";
 import { checkSurroundings } from "./guestChecks.ts";
 import { checkGuest, planGuest, type GuestPlan } from "./guestPlan.ts";
 import type { GuestSpec } from "./guestSpec.ts";
@@ -19,6 +21,8 @@ export function guestFrom(args: ProxmoxGuestArgs): Checked<{ readonly spec: Gues
     ...(floor === memory || floor.ok ? [] : floor.faults),
     ...checkGuest(spec).filter(({ property }) => memory.ok || property !== "memory"),
     ...checkSurroundings(args),
+    ...checkPublicKeys("admin.publicKeys", args.admin.publicKeys, 0),
+    ...checkFirewallRules(args.firewallRules ?? [], args.nics.length),
     ...missing(args, spec),
   ];
   return faults.length > 0 ? { ok: false, faults } : { ok: true, value: { spec, plan: planGuest(spec) } };

@@ -203,8 +203,8 @@ function refusal(
   );
   const failed = last.failed.map(({ id, vcpus }) =>
     faultInWords(
-      machinePath(id, "pinning"),
-      `dedicated with ${String(vcpus)} vCPUs`,
+      machinePath(id, "vcpus"),
+      `${String(vcpus)}, each on a CPU of its own`,
       `2 to 4 whole physical cores of one NUMA node with a CPU for each vCPU; at most ${String(inNode)} core(s) left in one node (${numbers})`,
       "Give it fewer vCPUs, reserve fewer cores for the host, or use a host with more cores.",
     ),

@@ -1,7 +1,8 @@
 import type { Fault } from "./faults.ts";
 import type { GenesisSettings, ImageSource } from "./genesisSettings.ts";
-import { checkForm, checkWhole, dnsLabel, fault, faultInWords } from "./check.ts";
+import { checkForm, checkWhole, dnsLabel, fault } from "./check.ts";
 import { parseIpv4 } from "./ipv4.ts";
+import { checkPublicKeys, publicKey } from "./publicKeys.ts";
 
 /** Host and port of an API endpoint such as `https://192.168.1.10:8006/`; undefined when it is none. */
 export function endpointParts(endpoint: string): { readonly host: string; readonly port: number } | undefined {
@@ -64,10 +65,6 @@ function checkAccess({ endpoint, nodeName, ssh, agentTimeoutSec }: GenesisSettin
   return faults;
 }
 
-/** An OpenSSH public key in one line (RFC 4253 blob in base64), with or without comment. */
-const publicKey =
-  /^(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) AAAA[A-Za-z0-9+/]{32,}={0,2}(?: [^\r\n]*)?$/;
-
 function checkAdmin({ admin }: GenesisSettings): Fault[] {
   const faults = checkForm(
     "admin.user",
@@ -81,24 +78,7 @@ function checkAdmin({ admin }: GenesisSettings): Fault[] {
       fault("admin.user", admin.user, "a login other than root", "Choose a login of your own; it may use sudo."),
     );
   }
-  if (admin.publicKeys.length === 0 || admin.publicKeys.length > 32) {
-    const given = `${String(admin.publicKeys.length)} keys`;
-    faults.push(
-      faultInWords("admin.publicKeys", given, "1 to 32 SSH public keys", "Add the content of ~/.ssh/id_ed25519.pub."),
-    );
-  }
-  admin.publicKeys.forEach((key, index) => {
-    if (publicKey.test(key)) return;
-    // The value is never shown: a private key here is the mistake that happens.
-    const given = `a text of ${String(key.length)} characters`;
-    const limit = "an SSH public key in one line, such as ssh-ed25519 AAAA…";
-    faults.push({
-      property: `admin.publicKeys[${String(index)}]`,
-      value: given,
-      limit,
-      fix: "Copy the file that ends in .pub.",
-    });
-  });
+  faults.push(...checkPublicKeys("admin.publicKeys", admin.publicKeys, 1));
   return faults;
 }
 

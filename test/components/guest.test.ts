@@ -65,7 +65,7 @@ describe("ProxmoxGuest", () => {
           { ipv4: { address: "192.168.1.100/24", gateway: "192.168.1.1" } },
           { ipv4: { address: "10.20.10.100/24" } },
         ],
-        userAccount: { username: "hive", keys: ["ssh-ed25519 AAAA admin"] },
+        userAccount: { username: "hive", keys: guestArgs().admin.publicKeys },
         vendorDataFileId: "local:snippets/agent.yaml",
       },
       startup: { order: 3 },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import * as pulumi from "@pulumi/pulumi";
-import { ProxmoxGuest, type ProxmoxGuestArgs } from "../../components/index.ts";
+import { ProxmoxGuest, type GuestFirewallRule, type ProxmoxGuestArgs } from "../../components/index.ts";
 import { guestArgs } from "../support/guestArgs.ts";
 import { recordProgram } from "../support/recordedProgram.ts";
 
@@ -24,6 +24,15 @@ describe("faults of a ProxmoxGuest", () => {
   }
   const paths = (faults: readonly string[]): string[] => faults.map((line) => line.split(" ")[0] ?? "");
   const card = { bridge: "vmbr0", mtu: 1500, mac: "02:00:00:00:01:00", cidr: "192.168.1.100/24" };
+
+  const publicKey = `ssh-ed25519 AAAA${"C".repeat(64)} ops@desk`;
+  const goodRule = { proto: "tcp", dport: "22,8000:8010", source: "10.1.0.0/16", dest: "fd00::/8", comment: "ok" };
+  const rule = (wrong: Partial<GuestFirewallRule>): Partial<ProxmoxGuestArgs> => ({
+    firewallRules: [
+      { ...goodRule, iface: "net0" },
+      { comment: "wrong", ...wrong },
+    ],
+  });
 
   const wrongs: readonly (readonly [string, Partial<ProxmoxGuestArgs>, RegExp])[] = [
     ["an address beyond 255", { nics: [{ ...card, cidr: "999.1.1.60/24" }] }, /^nics\[0\]\.cidr is "999/],
@@ -60,7 +69,25 @@ describe("faults of a ProxmoxGuest", () => {
     ["a mapping that is no name", { pci: ["gpu;x"] }, /^pci\[0\] is "gpu;x"/],
     ["a USB mapping that is no name", { pci: [], usb: ["-"] }, /^usb\[0\] is "-"/],
     ["a node that is none", { nodeName: "pve 1" }, /^nodeName is "pve 1"/],
-    ["an administrator that is none", { admin: { user: "", publicKeys: ["ssh-ed25519 AAAA"] } }, /^admin\.user is ""/],
+    ["an administrator that is none", { admin: { user: "", publicKeys: [publicKey] } }, /^admin\.user is ""/],
+    [
+      "an administrator's private key, unseen",
+      { admin: { user: "ops", publicKeys: [publicKey, "-----BEGIN OPENSSH PRIVATE KEY-----"] } },
+      /^admin\.publicKeys\[1\] is a text of 35 characters; /,
+    ],
+    [
+      "more keys than anybody has",
+      { admin: { user: "ops", publicKeys: Array(33).fill(publicKey) } },
+      /^admin\.publicKeys is 33 keys; /,
+    ],
+    ["a rule for a source that is none", rule({ source: "10.0.0.0/40" }), /^firewallRules\[1\]\.source is "10/],
+    ["a rule for a peer by name", rule({ dest: "example.org" }), /^firewallRules\[1\]\.dest is "example/],
+    ["a rule for a port beyond 65535", rule({ proto: "tcp", dport: "80,65536" }), /^firewallRules\[1\]\.dport is "80/],
+    ["a rule for a range backwards", rule({ proto: "tcp", dport: "90:80" }), /^firewallRules\[1\]\.dport is "90/],
+    ["a rule for a port of no protocol", rule({ dport: "80" }), /^firewallRules\[1\]\.dport .*has none/],
+    ["a rule for a protocol that is none", rule({ proto: "tpc" }), /^firewallRules\[1\]\.proto is "tpc"/],
+    ["a rule for a card that is not there", rule({ iface: "net9" }), /^firewallRules\[1\]\.iface .*net0/],
+    ["a rule whose comment ends the line", rule({ comment: "a\nb" }), /^firewallRules\[1\]\.comment /],
     ["a domain that is none", { dns: { domain: "a b", servers: [] } }, /^dns\.domain is "a b"/],
     ["a resolver that is none", { dns: { domain: "hive", servers: ["9.9.9.9", "x"] } }, /^dns\.servers\[1\] is "x"/],
     ["no host for a pinned guest", { host: undefined }, /^host is missing; .*affinity/],

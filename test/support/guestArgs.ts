@@ -30,7 +30,7 @@ export function guestArgs(overrides: Partial<ProxmoxGuestArgs> = {}): ProxmoxGue
     storageId: "hive-zfs",
     image: "local:import/ubuntu.qcow2",
     vendorData: "local:snippets/agent.yaml",
-    admin: { user: "hive", publicKeys: ["ssh-ed25519 AAAA admin"] },
+    admin: { user: "hive", publicKeys: [`ssh-ed25519 AAAA${"C".repeat(64)} admin`] },
     dns: { domain: "hive.internal", servers: ["192.168.1.1"] },
     firewallRules: [{ proto: "tcp", dport: "22", source: "192.168.1.50", comment: "admin" }],
     host: { host: "192.168.1.10", port: 22, user: "root", privateKey: "key" },

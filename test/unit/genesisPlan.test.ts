@@ -71,7 +71,7 @@ describe("planGenesis", () => {
       "workers",
       "machines[999]",
       "machines[101].diskGiB",
-      "machines[200].pinning",
+      "machines[200].vcpus",
       "machines[100].vcpus",
       "networks.domain",
       "host.ramMiB",

@@ -126,7 +126,7 @@ describe("planPinning", () => {
     assert.ok(!result.ok);
     assert.deepEqual(
       result.faults.map(({ property }) => property),
-      ["machines[200].pinning", "machines[100].vcpus", "machines[101].vcpus", "machines[401].vcpus"],
+      ["machines[200].vcpus", "machines[100].vcpus", "machines[101].vcpus", "machines[401].vcpus"],
     );
     assert.match(result.faults[0]?.limit ?? "", /at most 3 core\(s\) left in one node \(4 physical cores, 4 CPUs/);
   });
