@@ -9,18 +9,24 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
+import { ustar, type ArchiveEntry } from "../../components/shared/ustar.ts";
 import { bundleAgent } from "./bundle.ts";
 import { licenceNotes } from "./licences.ts";
-import type { ArchiveEntry } from "./ustar.ts";
-import { ustar } from "./ustar.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
 
 /**
  * Flags of Node that hold memory down: short-lived objects die in 1 MiB of new space, what lives fits 48 MiB, and nothing
- * here runs so often that an optimizing compiler would pay (5 MiB less after a day, benchmark `keeper-soak`).
+ * here runs so often that an optimizing compiler would pay (5 MiB less after a day, benchmark `keeper-soak`). Without
+ * the last one a process may hang while it exits (nodejs/node#54918).
  */
-export const launcherFlags = ["--max-semi-space-size=1", "--max-old-space-size=48", "--no-opt", "--no-maglev"] as const;
+export const launcherFlags = [
+  "--max-semi-space-size=1",
+  "--max-old-space-size=48",
+  "--no-opt",
+  "--no-maglev",
+  "--no-concurrent-sparkplug",
+] as const;
 /** All threads share one arena of malloc (mallopt(3), M_ARENA_MAX): one apiece only comes to pieces over the days. */
 export const launcherEnvironment = { MALLOC_ARENA_MAX: "1" } as const;
 

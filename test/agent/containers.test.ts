@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
@@ -7,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ContainerEngine } from "../../runtime-agent/src/keeper/processes/containers/engine.ts";
 import { ContainerProcess } from "../../runtime-agent/src/keeper/processes/service/containerProcess.ts";
+import { openServiceProcess } from "../../runtime-agent/src/keeper/processes/service/open.ts";
 import { skip } from "../run/skip.ts";
 import { burnerMissing, startBurner } from "../support/burner.ts";
 import { openTestCgroups } from "../support/cgroup.ts";
@@ -22,6 +24,8 @@ interface FakeContainer {
 class FakeEngine {
   readonly containers = new Map<string, FakeContainer>([["muse", { status: "running", pid: 0 }]]);
   readonly requests: string[] = [];
+  /** Whether it is another engine's successor at the same socket, which knows none of the old one's routes. */
+  unknownRoutes = false;
   readonly socketPath: string;
   readonly #folder = mkdtempSync(join(tmpdir(), "hive-engine-"));
   readonly #server: Server;
@@ -42,6 +46,7 @@ class FakeEngine {
         if (kind === "libpod") response.setHeader("libpod-api-version", "4.3.1");
         return response.end("OK");
       }
+      if (this.unknownRoutes) return refuse(404, "page not found");
       const path = url.pathname.startsWith(prefix) ? url.pathname.slice(prefix.length) : "";
       if (path === "/containers/json") return end(200, this.#list(kind));
       const [, name = "", verb] = /^\/containers\/([^/]+)\/([a-z]+)$/.exec(path) ?? [];
@@ -151,8 +156,83 @@ for (const kind of ["docker", "libpod"] as const)
   });
 
 describe("containers as services", () => {
-  it("says absent for a socket that nobody listens on", async () => {
-    await assert.rejects(ContainerEngine.connect("/nonexistent/engine.sock"), { fault: "absent" });
+  it("does not take an engine that cannot be asked for a container that is not there", async () => {
+    const fake = new FakeEngine("docker");
+    await fake.listen();
+    const kept = await ContainerEngine.connect(fake.socketPath);
+    const afresh = (): Promise<ContainerEngine> => ContainerEngine.connect(fake.socketPath);
+    const services = [
+      new ContainerProcess("muse", () => Promise.resolve(kept)),
+      new ContainerProcess("muse", afresh),
+      openServiceProcess({ container: "muse" }, { engineSocket: fake.socketPath }),
+    ];
+    const open = fake.containers.get("muse");
+    assert.ok(open !== undefined);
+    open.status = "paused";
+    for (const service of services) assert.equal(await service.state(), "frozen");
+    fake.close();
+    for (const service of services) {
+      await assert.rejects(service.state(), { name: "ProcessError", fault: "unreachable" });
+      await assert.rejects(service.pids(), { fault: "unreachable" });
+      for (const rung of ["thaw", "cont", "term", "kill"] as const)
+        await assert.rejects(service[rung](100), { fault: "unreachable" }, rung);
+    }
+    await assert.rejects(ContainerEngine.connect("/nonexistent/engine.sock"), { fault: "unreachable" });
+  });
+
+  it("does not take an engine that answers nothing, or refuses, for one without the container", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "hive-engine-"));
+    const socketPath = join(folder, "engine.sock");
+    // A listener that has died leaves its socket's file: connecting is refused.
+    const dies = `require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))`;
+    assert.equal(spawnSync(process.execPath, ["-e", dies, socketPath]).signal, "SIGKILL");
+    const refused = openServiceProcess({ container: "muse" }, { engineSocket: socketPath });
+    await assert.rejects(refused.state(), { fault: "unreachable", message: /ECONNREFUSED/ });
+    rmSync(socketPath);
+    const mute = createServer(() => undefined).listen(socketPath);
+    await once(mute, "listening");
+    try {
+      const hung = new ContainerProcess("muse", () => ContainerEngine.connect(socketPath, { deadlineMs: 50 }));
+      await assert.rejects(hung.state(), { fault: "deadline" });
+    } finally {
+      mute.close();
+      mute.closeAllConnections();
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it("does not take another engine's unknown route for a container that is not there", async () => {
+    const before = new FakeEngine("libpod");
+    await before.listen();
+    const engine = await ContainerEngine.connect(before.socketPath);
+    before.unknownRoutes = true;
+    try {
+      await assert.rejects(engine.inspect("muse"), { fault: "failed", message: /page not found/ });
+      await assert.rejects(new ContainerProcess("muse", () => Promise.resolve(engine)).state(), { fault: "failed" });
+    } finally {
+      before.close();
+    }
+  });
+
+  it("does not call a container gone that runs where its processes cannot be seen", async () => {
+    const fake = new FakeEngine("docker");
+    await fake.listen();
+    const one = fake.containers.get("muse");
+    assert.ok(one !== undefined);
+    const service = openServiceProcess({ container: "muse" }, { engineSocket: fake.socketPath });
+    try {
+      for (const pid of [0, 2 ** 30]) {
+        one.pid = pid;
+        await assert.rejects(service.state(), { fault: "failed", message: /cannot be seen/ }, String(pid));
+        await assert.rejects(service.pids(), { fault: "failed" }, String(pid));
+      }
+      one.status = "paused";
+      assert.equal(await service.state(), "frozen");
+      one.status = "exited";
+      assert.deepEqual([await service.state(), await service.pids()], ["absent", []]);
+    } finally {
+      fake.close();
+    }
   });
 
   it("freezes the cgroup of the container's first process, and thaws what the engine paused", async function () {
@@ -184,6 +264,41 @@ describe("containers as services", () => {
     } finally {
       await burner.end();
       fake.close();
+      await groups.remove();
+    }
+  });
+
+  it("goes by the kernel where the engine has died since: what it knew is held, set free and ended", async function () {
+    const groups = openTestCgroups();
+    if ("missing" in groups) return skip(this, groups.missing);
+    const missing = burnerMissing();
+    if (missing !== undefined) skip(this, missing);
+    const fake = new FakeEngine("docker");
+    await fake.listen();
+    const group = groups.group("orphan");
+    const burner = await startBurner(1, { cgroup: group.folder });
+    try {
+      const one = fake.containers.get("muse");
+      assert.ok(one !== undefined);
+      one.pid = burner.root;
+      const service = new ContainerProcess("muse", () => ContainerEngine.connect(fake.socketPath));
+      const stranger = new ContainerProcess("muse", () => ContainerEngine.connect(fake.socketPath));
+      assert.equal(await service.state(), "running");
+      fake.close();
+      await assert.rejects(stranger.state(), { fault: "unreachable" }, "one that never saw it knows nothing");
+      assert.deepEqual([...(await service.pids())].sort(), [...group.pids()].sort());
+      await service.freeze(5_000);
+      assert.deepEqual([await service.state(), group.readEvents()?.frozen], ["frozen", true]);
+      await service.thaw(5_000);
+      assert.equal(await service.state(), "running");
+      await service.freeze(5_000);
+      // A human waits: it can be ended all the same.
+      await service.kill(5_000);
+      assert.deepEqual(group.pids(), []);
+      // Whether the engine has begun another one since is known to nobody.
+      await assert.rejects(service.state(), { fault: "unreachable" });
+    } finally {
+      await burner.end();
       await groups.remove();
     }
   });

@@ -92,7 +92,7 @@ describe("arbiter daemon", () => {
     const daemon = await start();
     const second = await site.start({ answers: false });
     assert.equal(await second.ended, 75);
-    assert.match(second.log, /another keeper runs/);
+    assert.match(second.log, /another agent runs/);
     assert.equal((await daemon.status()).holder?.service, "muse");
   });
 

@@ -137,9 +137,29 @@ describe("arbiter's memory", () => {
     await using place = await temporaryFolder();
     const memory = await Memory.open(place.folder, { ...ports, placesOf: () => ({}) });
     await memory.close();
-    await assert.rejects(memory.promise(5000));
+    await assert.rejects(memory.promise({ untilMs: 5000, id: "night-1" }));
     await assert.rejects(memory.noteCheckpoint("muse", [{ pid: 1, startTicks: 1 }]));
-    assert.deepEqual([memory.shell.promisedUntilMs, memory.shell.checkpointed], [null, {}]);
+    assert.deepEqual([memory.promised, memory.shell.checkpointed], [null, {}]);
+  });
+
+  it("ends a promise only for the handoff that it was given for, and across a restart", async () => {
+    await using place = await temporaryFolder();
+    const open = (): Promise<Memory> => Memory.open(place.folder, { ...ports, placesOf: () => ({}) });
+    const first = await open();
+    await first.promise({ untilMs: 5000, id: "night-1" });
+    await first.endPromise("night-2");
+    assert.deepEqual(first.promised, { untilMs: 5000, id: "night-1" });
+    await first.close();
+    const second = await open();
+    assert.deepEqual(second.promised, { untilMs: 5000, id: "night-1" });
+    await second.endPromise("night-1");
+    assert.equal(second.promised, null);
+    await second.promise({ untilMs: 6000, id: null });
+    await second.endPromise("night-1");
+    await second.close();
+    const third = await open();
+    assert.deepEqual(third.promised, { untilMs: 6000, id: null }, "ended by time alone");
+    await third.close();
   });
 
   it("writes when a turn was decided, though it is written later", async () => {

@@ -25,6 +25,8 @@ const rungs: RungPorts = {
 /** One service whose start takes as long and ends as the test says. */
 class Stage extends Services {
   state: ServiceState = "absent";
+  /** Whether the engine that would know can be asked. */
+  engineIsUp = true;
   readonly calls: string[] = [];
   start: () => Promise<void> = async () => undefined;
 
@@ -45,7 +47,10 @@ class Stage extends Services {
       process: {
         description: "muse",
         pids: async () => [],
-        state: async () => this.state,
+        state: async () => {
+          if (this.engineIsUp) return this.state;
+          throw new ProcessError("unreachable", "nobody listens");
+        },
         freeze: note("freeze", "frozen"),
         thaw: note("thaw", "running"),
         stop: note("stop", "stopped"),
@@ -105,6 +110,20 @@ describe("executor", () => {
       executor.perform([lower("term")]);
       await pass(10);
       assert.deepEqual([stage.calls, done.map(({ action, ok }) => [action, ok])], [["term"], [["term", true]]]);
+    }));
+
+  it("takes a start whose engine died meanwhile for one that may have worked, and one that nobody took for none", () =>
+    play(async (stage, executor, done, pass) => {
+      stage.start = async () => {
+        stage.engineIsUp = false;
+        throw new ProcessError("failed", "the answer was cut off");
+      };
+      executor.perform([begin]);
+      await pass(100);
+      assert.deepEqual(done, [], "the core ends it when its time is over");
+      executor.perform([begin]);
+      await pass(100);
+      assert.deepEqual(done, [{ kind: "done", action: "start", ok: false, reason: "nobody listens" }]);
     }));
 
   it("says at once that a start failed when nothing is there", () =>

@@ -5,6 +5,7 @@ import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { keeperFaultKinds, runKeeperFaults } from "../campaign/keeper/index.ts";
+import { testSeed } from "../run/seed.ts";
 import { skip } from "../run/skip.ts";
 import { ArbiterSite } from "../support/arbiterDaemon.ts";
 import type { AgentProgram, Daemon } from "../support/arbiterDaemon.ts";
@@ -167,7 +168,7 @@ describe("arbiter daemon: faults", () => {
   });
 
   it("holds against a slice of the fault campaign: each kind once", async () => {
-    const seed = Date.now() % 1_000_000;
+    const seed = testSeed();
     const told: string[] = [];
     const { figures, ok } = await runKeeperFaults(
       { count: keeperFaultKinds, seed, tell: (line) => told.push(line) },

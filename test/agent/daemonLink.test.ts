@@ -13,6 +13,14 @@ import { configureScene, night, openScene, programOrSkip } from "../support/arbi
 import type { Scene } from "../support/arbiterScene.ts";
 import { freePort } from "../support/freePort.ts";
 
+/** As the host side's loop does: said again until it is confirmed. */
+async function takeBack(link: HostLink, id: string): Promise<void> {
+  for (const end = performance.now() + 30_000; !link.takenBack().includes(id); await sleep(50)) {
+    assert.ok(performance.now() < end, `${id} is never confirmed`);
+    link.takeBack(id);
+  }
+}
+
 describe("arbiter daemon: link", () => {
   let program: AgentProgram;
   let scene: Scene;
@@ -67,5 +75,14 @@ describe("arbiter daemon: link", () => {
     link.setConstraint({ marketOpen: false, handoff: false });
     await next.until(({ constraint }) => constraint !== null, "the link is back");
     assert.equal((await next.ask("eva", { waitSec: 0.5 })).state, "waiting", "the promise holds");
+    await takeBack(link, "handoff-0");
+    assert.equal((await next.ask("eva", { waitSec: 0.5 })).state, "waiting", "another handoff's word does not end it");
+    await takeBack(link, "handoff-1");
+    await next.until(({ holder }) => holder?.service === "eva", "EVA holds the card");
+    assert.equal(link.handoff(), undefined);
+    await next.stop("SIGKILL");
+    const last = await site.start({ env });
+    await last.until(({ constraint }) => constraint !== null, "the link is back again");
+    assert.equal((await last.status()).constraint?.handoff, false, "the end of the promise was written down");
   });
 });

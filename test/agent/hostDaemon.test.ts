@@ -22,6 +22,7 @@ describe("Keeper, host side: the daemon against the lab", () => {
   let folder: string;
   let arbiter: ArbiterLink;
   let child: ChildProcess | undefined;
+  let takenBack: string[];
   let asked: number;
   let answering: boolean;
   let output: string;
@@ -47,6 +48,7 @@ describe("Keeper, host side: the daemon against the lab", () => {
     }
     await root.run("POST", `${VM}/100/status/start`, {}, { root: true });
     asked = 0;
+    takenBack = [];
     answering = true;
     output = "";
     beats = 0;
@@ -58,6 +60,10 @@ describe("Keeper, host side: the daemon against the lab", () => {
       onHandoffRequest({ id }) {
         asked += 1;
         if (answering) arbiter.released(id, 41 + asked, 600_000);
+      },
+      onTakeBack(id) {
+        takenBack.push(id);
+        arbiter.takenBack(id);
       },
     });
     esp.on("message", (line) => {
@@ -171,7 +177,7 @@ describe("Keeper, host side: the daemon against the lab", () => {
     const first = child;
     const second = start();
     assert.notEqual(await ended(second), "0");
-    assert.match(output, /another keeper runs/);
+    assert.match(output, /another agent runs/);
     child = first;
     first?.kill("SIGTERM");
     assert.equal(await ended(first ?? second), "0");
@@ -206,6 +212,37 @@ describe("Keeper, host side: the daemon against the lab", () => {
     await writeConfig(config);
     daemon.kill("SIGTERM");
     assert.equal(await ended(daemon), "0");
+  });
+
+  it("gives a release back that it will not act on, though it is killed before it can say so", async function () {
+    this.timeout(30_000);
+    const daemon = start("host.before-take-back=kill:1");
+    await until(up, "up");
+    answering = false;
+    await call("POST", "/handoff", { id: "undone", to: 102 });
+    await until(() => asked > 0, "the request");
+    const day = { open: "00:00", close: "24:00", days: ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"] };
+    await writeConfig({ ...config, market: day });
+    daemon.kill("SIGHUP");
+    assert.equal(await ended(daemon), "SIGKILL");
+    assert.deepEqual(takenBack, []);
+    await writeConfig(config);
+    const next = start();
+    await until(() => takenBack.includes("undone"), "the word");
+    await until(async () => JSON.stringify((await call("GET", "/status")).data["abandoned"]) === "[]", "its answer");
+    assert.equal(record((await call("GET", "/status")).data["handoff"])["step"], "undone");
+    assert.equal(await running(100), "running");
+    // Confirmed, it is said no more, by the next process either.
+    next.kill("SIGKILL");
+    await ended(next);
+    takenBack = [];
+    start();
+    await until(up, "up");
+    assert.deepEqual(takenBack, []);
+    child?.kill("SIGTERM");
+    if (child !== undefined) await ended(child);
+    answering = true;
+    asked = 0;
   });
 
   it("hands the GPU over although it is killed on the way, and the arbiter is asked for every attempt", async function () {

@@ -85,7 +85,12 @@ describe("Keeper, host side: its health", function () {
     child?.kill("SIGKILL");
     const arbiter = await listenForHost({
       listen: { host: "127.0.0.1", port: 0 },
-      ...{ key: Buffer.from(strangeKey, "hex"), clock: realClock(), onHandoffRequest: () => undefined },
+      ...{
+        key: Buffer.from(strangeKey, "hex"),
+        clock: realClock(),
+        onHandoffRequest: () => undefined,
+        onTakeBack: () => undefined,
+      },
     });
     try {
       await start(await good(), pve.url, `127.0.0.1:${String(arbiter.port)}`);

@@ -54,6 +54,7 @@ describe("link between the host side and the arbiter", () => {
         ends.push(untilMonotonicMs);
       },
       onHandoffRequest: (request) => requests.push(request),
+      onTakeBack: () => undefined,
       onEvent: (event) => events.push(event),
     });
     proxy = await linkProxy(arbiter.port);

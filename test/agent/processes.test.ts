@@ -5,7 +5,7 @@ import { getPriority, setPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Cgroup } from "../../runtime-agent/src/keeper/processes/cgroup/cgroup.ts";
-import { sendByKill } from "../../runtime-agent/src/keeper/processes/pids/signal.ts";
+import { sendSignal } from "../../runtime-agent/src/keeper/processes/pids/signal.ts";
 import { readStat } from "../../runtime-agent/src/keeper/processes/pids/stat.ts";
 import { openServiceProcess } from "../../runtime-agent/src/keeper/processes/service/open.ts";
 import { skip } from "../run/skip.ts";
@@ -115,7 +115,7 @@ describe("processes in cgroups", function () {
     const held = burner.progress();
     await sleep(20);
     assert.deepEqual(burner.progress(), held);
-    sendByKill(statOf(burner.root), "SIGCONT");
+    sendSignal(statOf(burner.root), "SIGCONT");
     await awaitTrue(() => readStat(burner.root)?.state !== "T", "the first process goes on");
     assert.equal(await service.state(), "partly");
     await service.cont(longMs);

@@ -78,7 +78,7 @@ describe("hive-agent", () => {
     assert.match(unsafe.stderr, /is 0666; allowed: writable by its owner alone\. chmod 0600/);
   });
 
-  it("says in one line that another keeper runs, on either side, and ends with 75", async () => {
+  it("says in one line that another agent runs, on either side, and ends with 75", async () => {
     await using place = await temporaryFolder();
     const proxmox = { url: "https://127.0.0.1:8006", node: "pve", tokenFile: "/none", caFile: "/none" };
     const host = `${config(place.folder).split("arbiter:\n")[0]?.replace("side: arbiter", "side: host")}host: ${JSON.stringify({ proxmox })}`;
@@ -88,7 +88,7 @@ describe("hive-agent", () => {
         const file = await written(place.folder, text);
         const { code, stdout, stderr } = await agent("keeper", "--side", side, "--config", file);
         assert.deepEqual([code, stdout], [75, ""], stderr);
-        assert.match(stderr, /^[^\n]*another keeper runs \(pid \d+\)[^\n]*\n$/);
+        assert.match(stderr, /^[^\n]*another agent runs \(pid \d+\)[^\n]*\n$/);
       }
     } finally {
       await lock.release();

@@ -6,7 +6,7 @@ import { SourceMap } from "node:module";
 import { bundleAgent } from "../../runtime-agent/build/bundle.ts";
 import { licenceNotes, packagesOf } from "../../runtime-agent/build/licences.ts";
 import { writeTarball } from "../../runtime-agent/build/tarball.ts";
-import { ustar } from "../../runtime-agent/build/ustar.ts";
+import { ustar } from "../../components/shared/ustar.ts";
 import { start, temporaryFolder } from "../support/agentChild.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
@@ -20,7 +20,7 @@ describe("release", () => {
     assert.ok(!code.includes(root) && !first.sourceMap.includes(root));
     assert.ok(!code.includes("node_modules/esbuild"));
     const payload: ConstructorParameters<typeof SourceMap>[0] = JSON.parse(first.sourceMap.toString("utf8"));
-    const line = code.split("\n").findIndex((text) => text.includes("another keeper runs ("));
+    const line = code.split("\n").findIndex((text) => text.includes("another agent runs ("));
     const entry = new SourceMap(payload).findEntry(line, 20);
     assert.match("originalSource" in entry ? entry.originalSource : "", /shared\/instanceLock\.ts$/);
     for (const name of ["zod", "yaml"])

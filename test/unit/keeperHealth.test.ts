@@ -3,10 +3,9 @@ import { initialState } from "../../runtime-agent/src/keeper/arbiter/core/decide
 import { arbiterConfig } from "../../runtime-agent/src/keeper/arbiter/core/config.ts";
 import { statusOf } from "../../runtime-agent/src/keeper/arbiter/statusView.ts";
 import { createProxmoxWord } from "../../runtime-agent/src/keeper/host/proxmoxWord.ts";
-import { PveError } from "../../runtime-agent/src/keeper/host/proxmox/errors.ts";
-import { healthOf } from "../../runtime-agent/src/keeper/health.ts";
+import { PveError } from "../../runtime-agent/src/shared/proxmox/errors.ts";
+import { healthOf, healthReply } from "../../runtime-agent/src/shared/health.ts";
 import { createKeyWord } from "../../runtime-agent/src/keeper/link/keyWord.ts";
-import { healthReply } from "../../runtime-agent/src/keeper/replies.ts";
 
 const away = new PveError("unreachable", "GET /nodes/pve/qemu", "ECONNREFUSED");
 const refused = new PveError("unauthorised", "GET /nodes/pve/qemu", "the token is not accepted", 401);

@@ -68,6 +68,8 @@ describe("Keeper, host side: the loop", () => {
           status: () => undefined,
           requestHandoff: () => true,
           handoff: () => undefined,
+          takeBack: () => undefined,
+          takenBack: () => [],
           close: () => undefined,
         },
         arbiterVmid: 205,

@@ -5,7 +5,7 @@ import { libc } from "./libc.ts";
 /** Thrown when another agent works on the same state. */
 export class SecondInstanceError extends Error {
   constructor(file: string, holder: string) {
-    super(`${file} is locked: another keeper runs (${holder === "" ? "unknown" : holder}). Stop it first.`);
+    super(`${file} is locked: another agent runs (${holder === "" ? "unknown" : holder}). Stop it first.`);
     this.name = "SecondInstanceError";
   }
 }

@@ -9,19 +9,21 @@ export class SecretFileError extends Error {
   }
 }
 
-/** More than the longest form, so that a longer text is cut and then of no form. */
+/** More than the longest key or token. */
 const mostBytes = 512;
 
 /**
  * Reads a secret and checks its form.
  * @param decode gives the secret, or undefined where the text, trimmed, is of another form
  * @param otherwise what is said then: "is not … Do …"
+ * @param most more than the longest form, bytes, so that a longer text is cut and then of no form
  * @throws SecretFileError when the file is missing, readable by others, or of another form
  */
 export async function readSecretFile<T>(
   file: string,
   decode: (text: string) => T | undefined,
   otherwise: string,
+  most = mostBytes,
 ): Promise<T> {
   // One handle for both, so that what is judged is what is read.
   const handle = await open(file, "r").catch((error: unknown) => {
@@ -33,7 +35,7 @@ export async function readSecretFile<T>(
   try {
     const { mode } = await handle.stat();
     if ((mode & 0o077) !== 0) throw new SecretFileError(file, "others can read it; allowed: mode 0600. Run chmod 600.");
-    const buffer = Buffer.alloc(mostBytes);
+    const buffer = Buffer.alloc(most);
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0);
     const secret = decode(buffer.toString("utf8", 0, bytesRead).trim());
     buffer.fill(0);

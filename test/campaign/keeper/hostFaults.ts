@@ -31,6 +31,7 @@ const failpoints = [
   "host.before-act",
   "host.after-act",
   "host.before-journal",
+  "host.before-take-back",
   "journal.before-write",
   "journal.after-fsync",
 ] as const;

@@ -78,8 +78,9 @@ async function wrongLink(arena: HostArena, status: Readonly<Record<string, unkno
   const promised = told.constraint.handoff;
   if (promised && arena.arbiter.releases === 0) return ["the arbiter is told of a handoff that is over"];
   const answer = await daemon.ask("eva", { waitSec: promised ? 0.05 : 1 }).catch(() => undefined);
-  if (answer === undefined) return ["the arbiter does not answer EVA"];
-  await daemon.release(answer.lease);
+  // Its VM may be stopped at any moment.
+  const released = answer === undefined ? undefined : await daemon.release(answer.lease).catch(() => undefined);
+  if (answer === undefined || released === undefined) return ["the arbiter does not answer EVA"];
   if (promised) return answer.state === "held" ? ["EVA was granted a card that is promised away"] : [];
   return answer.state === "held" ? [] : [`EVA is ${answer.state}`];
 }

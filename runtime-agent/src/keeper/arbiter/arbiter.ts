@@ -1,6 +1,5 @@
 /** The parts of the arbiter put together: memory, loop, executor, observation, card and link. */
 import { failpoint } from "../../shared/failpoints.ts";
-import { readPskFile } from "../link/psk.ts";
 import { textOf } from "../processes/errors.ts";
 import type { GpuReading } from "../gpu/types.ts";
 import { bootId } from "./agentClock.ts";
@@ -15,6 +14,8 @@ import { Handoff } from "./handoff.ts";
 import { putRight } from "./kernelCheck.ts";
 import { Leases } from "./leases.ts";
 import { leaveAll } from "./leave.ts";
+import type { LinkKey } from "./linkKey.ts";
+import { readLinkKey } from "./linkKey.ts";
 import { DecisionLoop } from "./loop.ts";
 import { Memory } from "./memory.ts";
 import { Observer } from "./observe.ts";
@@ -29,9 +30,9 @@ import { Views } from "./views.ts";
 
 /** What is there before the arbiter, and parts that those made before them look up. */
 interface Made {
-  /** The link's pre-shared key, where there is a link. */
-  readonly linkKey: Buffer | undefined;
+  readonly linkKey: LinkKey;
   services?: Services;
+  unasked?: () => readonly string[];
   arbiter?: Arbiter;
 }
 
@@ -71,8 +72,9 @@ export class Arbiter {
     this.#handoff = new Handoff({
       clock,
       log,
-      promisedUntilMs: () => memory.shell.promisedUntilMs,
-      promise: (untilMs) => memory.promise(untilMs),
+      promised: () => memory.promised,
+      promise: (promise) => memory.promise(promise),
+      endPromise: (id) => memory.endPromise(id),
       wake: this.wake,
     });
     this.#observer = new Observer({
@@ -86,6 +88,7 @@ export class Arbiter {
       exited: (service) => void this.#loop.push({ kind: "exited", service }),
       repair: (service, work) => this.#executor.repair(service, work),
     });
+    made.unasked = () => this.#observer.unasked;
     this.#executor = new Executor({
       log,
       services: () => this.#services,
@@ -122,18 +125,17 @@ export class Arbiter {
     });
   }
 
-  /** @throws SecretFileError when the link's key cannot be used: before anything is opened or touched */
+  /** @throws SecretFileError when the link's key cannot be used at a first start: before anything is opened or touched */
   static async open(options: ArbiterOptions): Promise<Arbiter> {
     const { config, clock, log } = options;
-    const { link } = config.arbiter;
-    const linkKey = link === undefined ? undefined : await readPskFile(link.pskFile);
+    const linkKey = await readLinkKey(config.arbiter.link, config.paths.state);
     const listeners: ((decision: NumberedDecision) => void)[] = [];
     const made: Made = { linkKey };
     const memory = await Memory.open(config.paths.state, {
       boot: bootId(),
       wallMs: () => clock.wallMs(),
       log,
-      placesOf: (names) => made.services?.places(names) ?? {},
+      placesOf: (names) => made.services?.places([...names, ...(made.unasked?.() ?? [])]) ?? {},
       onDecision: (decision) => listeners.forEach((listener) => listener(decision)),
       configured: config.arbiter.services,
     });
@@ -163,6 +165,11 @@ export class Arbiter {
   readonly wake = (): void => this.#loop.wake();
   readonly stop = (): void => this.#loop.stop();
 
+  /** Before anything is held again. @throws SecretFileError when the link's key cannot be used; to be left then */
+  assertLinkKey(): void {
+    if (this.#made.linkKey instanceof Error) throw this.#made.linkKey;
+  }
+
   /** From the record and the kernel's word to a state that is right; before the first turn. */
   async recover(): Promise<void> {
     const { state, rebooted } = this.#memory.before;
@@ -185,14 +192,25 @@ export class Arbiter {
   openLink(): void {
     const { link } = this.#section;
     const { linkKey } = this.#made;
-    if (link !== undefined && linkKey !== undefined) this.#handoff.open(link, linkKey);
+    if (link !== undefined && linkKey instanceof Buffer) this.#handoff.open(link, linkKey);
   }
 
   /** What may not move to another place by a reload, by name. */
   held(): Readonly<Record<string, Held>> {
     const { holds } = this.#loop.state;
-    const places = Object.entries(this.#services.places(Object.keys(holds)));
-    return Object.fromEntries(places.map(([name, place]) => [name, { place, undo: holds[name]?.undo ?? [] }]));
+    const places = Object.entries(this.#services.places(this.#bound()));
+    const { unasked } = this.#observer;
+    return Object.fromEntries(
+      places.map(([name, place]) => [
+        name,
+        { place, undo: holds[name]?.undo ?? [], unasked: unasked.includes(name) && holds[name] === undefined },
+      ]),
+    );
+  }
+
+  /** Services that are held, or may be: they could not be compared with the record yet. */
+  #bound(): readonly string[] {
+    return [...new Set([...Object.keys(this.#loop.state.holds), ...this.#observer.unasked])];
   }
 
   /** Rank 4 rests while the card is unknown: a start should not pause it for nothing. */
@@ -203,7 +221,7 @@ export class Arbiter {
 
   /** Another configuration, between two turns. Requests that wait go on waiting. */
   async reconfigure(config: ArbiterOptions["config"]): Promise<void> {
-    const held = this.#services.places(Object.keys(this.#loop.state.holds));
+    const held = this.#services.places(this.#bound());
     const waiting = this.#loop.state.queue;
     this.#section = config.arbiter;
     this.#services = new Services(config.arbiter.services, held);
@@ -211,7 +229,7 @@ export class Arbiter {
     const core = coreConfig(config, config.arbiter);
     const monotonicMs = this.#options.clock.monotonicMs();
     const outcome = recover(this.#loop.state, { monotonicMs, rebooted: false }, core);
-    this.#services.forget(outcome.actions);
+    this.#services.forget(outcome.actions, this.#observer.unasked);
     await this.#loop.adopt(outcome, core);
     for (const { lease, service } of waiting) void this.#loop.push({ kind: "request", id: lease, service });
   }
@@ -263,6 +281,7 @@ export class Arbiter {
   #completed(): void {
     this.#views.turned();
     this.#options.onTurn();
+    this.#gpu.turned();
     this.#quietly(this.#handoff.after(this.#loop.state, this.#reading(), this.#observer.ownersKnown));
     this.#quietly(this.#observer.look());
   }

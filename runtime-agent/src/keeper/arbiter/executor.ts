@@ -134,6 +134,7 @@ export class Executor {
     const deadlineMs = this.#deadlineMs(action);
     let fault: string | undefined;
     let late = false;
+    let untaken = false;
     const endMs = performance.now() + deadlineMs;
     try {
       await failpoint("executor.before");
@@ -144,8 +145,9 @@ export class Executor {
     } catch (error) {
       fault = textOf(error);
       late = performance.now() >= endMs || (error instanceof ProcessError && error.fault === "deadline");
+      untaken = error instanceof ProcessError && ["unreachable", "unsupported", "refused"].includes(error.fault);
     }
-    if (action.kind === "start" && fault !== undefined && (await this.#mayLive(action.service, late))) {
+    if (action.kind === "start" && fault !== undefined && (late || (await this.#mayLive(action.service, untaken)))) {
       // The core would let go of it with a word of failure; without one it ends it when its time is over.
       this.#ports.log.warning("a start that failed may have left processes", { service: action.service, fault });
     } else this.#end(action, fault);
@@ -166,10 +168,10 @@ export class Executor {
     });
   }
 
-  async #mayLive(service: string, late: boolean): Promise<boolean> {
-    if (late) return true;
+  /** `untaken`: nobody was there to take the start. One that was taken by who cannot be asked any more may have worked. */
+  async #mayLive(service: string, untaken: boolean): Promise<boolean> {
     const look = await this.#ports.services().look(service);
-    return "state" in look && look.state !== "absent";
+    return "state" in look ? look.state !== "absent" : !untaken;
   }
 
   #end(action: Work, fault: string | undefined): void {

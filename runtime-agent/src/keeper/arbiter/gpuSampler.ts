@@ -1,4 +1,7 @@
-/** Reads the card at its own pace, beside the loop: a driver that hangs delays samples and nothing else. */
+/**
+ * Reads the card beside the loop: a driver that hangs delays samples and nothing else. It samples after a turn of the
+ * loop, when the processor is awake anyway, and by itself where no turn comes.
+ */
 import path from "node:path";
 import type { Clock } from "../../shared/clock.ts";
 import type { Log } from "../../shared/log.ts";
@@ -18,6 +21,8 @@ export interface GpuPart {
   readonly openCuda: () => CudaCheckpointClient;
   /** Ends when the driver has said for the first time what there is, or does not say it soon. */
   awaitKnown(): Promise<void>;
+  /** A turn of the loop is over: the next sample is taken now if it is nearly due. */
+  turned(): void;
   /** Ends with the sampling; the card's limits are the caller's to restore first. */
   close(): Promise<void>;
 }
@@ -36,6 +41,8 @@ export interface GpuPartOptions {
 
 /** How long a start waits for the card's first sample, ms. */
 const firstSampleMs = 1_500;
+/** How much earlier than due a sample may be taken, and how much later when no turn of the loop comes, share of its period. */
+const slack = 0.1;
 
 /** Children run from the bundle with flags that keep them small; sources need the compiler that strips their types. */
 function childCommand(program: string, name: string): readonly string[] {
@@ -94,11 +101,20 @@ export async function startGpuPart(options: GpuPartOptions): Promise<GpuPart> {
     }
   }
 
+  const everyMs = section.gpu.sampleSec * 1000;
+  /** Ends the rest between two samples; undefined while one is taken. */
+  let goOn: AbortController | undefined;
+  let beganMs = Number.NEGATIVE_INFINITY;
+
   async function run(): Promise<void> {
     while (!stop.signal.aborted) {
+      beganMs = clock.monotonicMs();
       await sample().catch((error: unknown) => log.error("gpu sample", { fault: textOf(error) }));
       options.onSample();
-      await clock.sleep(section.gpu.sampleSec * 1000, stop.signal);
+      goOn = new AbortController();
+      if (stop.signal.aborted) return;
+      await clock.sleep(everyMs * (1 + slack) - (clock.monotonicMs() - beganMs), goOn.signal);
+      goOn = undefined;
     }
   }
   const running = run();
@@ -115,8 +131,12 @@ export async function startGpuPart(options: GpuPartOptions): Promise<GpuPart> {
           return last.kind === "known" ? last.driverVersion : undefined;
         },
       }),
+    turned() {
+      if (clock.monotonicMs() - beganMs >= everyMs * (1 - slack)) goOn?.abort();
+    },
     async close() {
       stop.abort();
+      goOn?.abort();
       await device.close();
       await running;
       sink.close();

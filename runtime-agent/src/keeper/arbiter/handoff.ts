@@ -1,38 +1,30 @@
 /** The arbiter's part of moving the card to another VM, and its end of the link to the host side. */
 import type { Clock } from "../../shared/clock.ts";
-import type { Log } from "../../shared/log.ts";
 import type { GpuReading } from "../gpu/types.ts";
-import type { HandoffRequest } from "../link/arbiterLink.ts";
 import type { AwaitedLink } from "../link/awaitedLink.ts";
 import { awaitLink } from "../link/awaitedLink.ts";
 import { createKeyWord } from "../link/keyWord.ts";
 import type { ArbiterSection } from "./coreConfig.ts";
 import type { ArbiterState } from "./core/state.ts";
 import type { Constraint } from "./core/types.ts";
+import { Releases } from "./releases.ts";
+import type { ReleasePorts } from "./releases.ts";
 import type { ArbiterStatusDocument } from "./statusDocument.ts";
 
-/** For so long nothing is granted after a release, ms: the host side stops the VM and starts the other one in it. */
-const promiseMs = 120_000;
-
-export interface HandoffPorts {
+export interface HandoffPorts extends ReleasePorts {
   readonly clock: Clock;
-  readonly log: Log;
-  readonly promisedUntilMs: () => number | null;
-  /** Makes a promise durable. */
-  readonly promise: (untilMs: number) => Promise<void>;
-  readonly wake: () => void;
 }
 
 export class Handoff {
   readonly #ports: HandoffPorts;
   #awaited: AwaitedLink | undefined;
-  #asked: HandoffRequest | undefined;
-  #promising = false;
   #lastStatus = "";
+  readonly #releases: Releases;
   readonly #key = createKeyWord((fault) => this.#ports.log.warning("the host side is refused", { fault }));
 
   constructor(ports: HandoffPorts) {
     this.#ports = ports;
+    this.#releases = new Releases(ports);
   }
 
   /** Opens the link as soon as its address is there; nobody waits for it. */
@@ -49,8 +41,13 @@ export class Handoff {
       onListening: () => log.notice("the link listens", { address }),
       onConstraint: wake,
       onHandoffRequest: (request) => {
-        this.#asked = request;
+        this.#releases.request(request);
         wake();
+      },
+      onTakeBack: (id) => {
+        const link = this.#awaited?.link;
+        // Never rejects; the host side says it again until it is answered.
+        if (link !== undefined) void this.#releases.takeBack(id, link);
       },
       onEvent: (event) => {
         log.info("link", { ...event });
@@ -69,9 +66,9 @@ export class Handoff {
   /** The word in force. While a promise holds, a handoff is planned, whatever the host side says since. */
   constraint(): Constraint | undefined {
     const heard = this.#awaited?.link?.constraint();
-    const until = this.#ports.promisedUntilMs();
+    const until = this.#releases.untilMs();
     const now = this.#ports.clock.monotonicMs();
-    if (until === null || until <= now) return heard;
+    if (until === undefined) return heard;
     const fresh = heard !== undefined && heard.untilMonotonicMs > now ? heard : undefined;
     return {
       marketOpen: fresh?.marketOpen ?? true,
@@ -102,10 +99,10 @@ export class Handoff {
     const text = JSON.stringify(status);
     if (text !== this.#lastStatus) link.setStatus(status);
     this.#lastStatus = text;
-    const request = this.#asked;
-    if (request === undefined || this.#promising || !planned) return;
+    const request = this.#releases.asked;
+    if (request === undefined || !planned) return;
     if (state.unknownPids.length > 0) {
-      this.#asked = undefined;
+      this.#releases.answered();
       link.refuse(request.id, `processes of no service hold the card: ${state.unknownPids.slice(0, 8).join(", ")}`);
       return;
     }
@@ -113,17 +110,7 @@ export class Handoff {
     if (!ownersKnown) return;
     const restored = gpuKind !== "known" || (state.power.mode === "restore" && state.power.action === null);
     if (Object.keys(state.holds).length > 0 || !restored) return;
-    this.#promising = true;
-    try {
-      await this.#ports.promise(this.#ports.clock.monotonicMs() + promiseMs);
-      this.#asked = undefined;
-      link.released(request.id, state.token, promiseMs);
-      this.#ports.log.notice("the card is released for a handoff", { vmid: request.vmid, forMs: promiseMs });
-    } catch {
-      // Not written down, not promised: tried again after the next turn.
-    } finally {
-      this.#promising = false;
-    }
+    await this.#releases.release(state.token, link);
   }
 
   async close(): Promise<void> {

@@ -14,7 +14,7 @@ import type { Log } from "../../shared/log.ts";
 import type { ProcessId } from "../processes/pids/stat.ts";
 import type { ArbiterState } from "./core/state.ts";
 import type { Outcome } from "./core/types.ts";
-import type { Place, ShellState, Turn, TurnRecord } from "./record.ts";
+import type { Place, ReleasePromise, ShellState, Turn, TurnRecord } from "./record.ts";
 import { setMovedApart } from "./places.ts";
 import { decisionsKept, replay, tokenBlock } from "./record.ts";
 import type { NumberedDecision } from "./statusDocument.ts";
@@ -58,7 +58,7 @@ export class Memory {
     this.#tokensUpTo = read.state.token;
     const rebooted = read.boot !== ports.boot;
     // After a reboot no process of then is left, and monotonic times mean nothing; a promise ends with its machine.
-    this.#shell = rebooted ? { ...read.shell, checkpointed: {}, promisedUntilMs: null } : read.shell;
+    this.#shell = rebooted ? { ...read.shell, checkpointed: {}, promisedUntilMs: null, promisedFor: null } : read.shell;
     this.#decisions = [...read.decisions];
     this.#number = read.decisions.at(-1)?.number ?? 0;
     this.before = { state: read.state, rebooted, shell: read.shell };
@@ -127,9 +127,22 @@ export class Memory {
     });
   }
 
+  /** The last promise to the host side, past its end too; null when none was given, or it was taken back. */
+  get promised(): ReleasePromise | null {
+    const { promisedUntilMs: untilMs, promisedFor: id } = this.#shell;
+    return untilMs === null ? null : { untilMs, id };
+  }
+
   /** Ends when it is on the disk, for others act on it. */
-  async promise(untilMs: number): Promise<void> {
-    await this.#note(() => ({ promisedUntilMs: untilMs }), true);
+  async promise({ untilMs, id }: ReleasePromise): Promise<void> {
+    await this.#note(() => ({ promisedUntilMs: untilMs, promisedFor: id }), true);
+  }
+
+  /** Ends the promise that was given for this id, if it is the one in force, and when that is written. */
+  async endPromise(id: string): Promise<void> {
+    await this.#note(({ promisedFor }) =>
+      promisedFor === id ? { promisedUntilMs: null, promisedFor: null } : undefined,
+    );
   }
 
   async close(): Promise<void> {

@@ -80,6 +80,11 @@ export class Observer {
     for (const name of services) this.#unasked.add(name);
   }
 
+  /** Those of {@link watch} of which no look has said yet how they are. */
+  get unasked(): readonly string[] {
+    return [...this.#unasked];
+  }
+
   /** Whether every process on the card is known to be a service's or a stranger's. */
   get ownersKnown(): boolean {
     const reading = this.#ports.reading();
@@ -124,8 +129,13 @@ export class Observer {
     }
     this.#kernel.set(name, look.state);
     this.#repairs.looked(name, look.state);
-    if (look.state === "running" || look.state === "absent") this.#unasked.delete(name);
-    if (hold === undefined) return;
+    const isFree = look.state === "running" || look.state === "absent";
+    const wasUnasked = isFree && this.#unasked.delete(name);
+    if (hold === undefined) {
+      // One that no configuration names any more was kept for this word alone.
+      if (wasUnasked) services.released(name);
+      return;
+    }
     const idle = hold.phase === "running" || hold.phase === "lowered";
     if (look.state !== "absent") {
       this.#alive.set(name, hold.seq);

@@ -10,6 +10,8 @@ export interface Held {
   readonly place: Place;
   /** Rungs that are to be undone there. */
   readonly undo: readonly Rung[];
+  /** Nobody could say since the start whether it is held there: its engine is down, say. @default false */
+  readonly unasked?: boolean;
 }
 
 const holders = ["cgroup", "unit", "container", "pidFile"] as const;
@@ -55,8 +57,13 @@ export function movedFaults(config: KeeperConfig, held: Readonly<Record<string, 
       {
         property: `arbiter.services[${String(index)}].${changed}`,
         value: same ? "another one" : inWords(now),
-        limit: `unchanged (${inWords(before.place)}) while the Keeper holds ${service.name}`,
-        fix: `Reload when ${service.name} is idle, or restart the agent: its start sets the old place free.`,
+        limit: `unchanged (${inWords(before.place)}) while ${
+          before.unasked === true ? "it is not known whether the Keeper holds" : "the Keeper holds"
+        } ${service.name}`,
+        fix:
+          before.unasked === true
+            ? `Reload when ${service.name} can be asked at its old place: the log says why it cannot.`
+            : `Reload when ${service.name} is idle, or restart the agent: its start sets the old place free.`,
       },
     ];
   });

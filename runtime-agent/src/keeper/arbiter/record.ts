@@ -100,8 +100,18 @@ const shellState = z.object({
   checkpointed: z.record(z.string(), z.array(processId)),
   /** Until when nothing is granted, by the word given to the host side; null when no word was given. */
   promisedUntilMs: ms.nullable(),
+  /** The handoff that it was given for, by the host side's id. Journals of versions before it do not have it. */
+  promisedFor: z.string().nullable().default(null),
 });
 export type ShellState = z.infer<typeof shellState>;
+
+/** A promise of the arbiter to grant nothing. */
+export interface ReleasePromise {
+  /** Its end on the arbiter's monotonic clock, ms. */
+  readonly untilMs: number;
+  /** The handoff that it is for, by the host side's id; null when only time ends it. */
+  readonly id: string | null;
+}
 
 const decision = z.object({
   number: count,
@@ -155,7 +165,7 @@ export const decisionsKept = 1000;
 /** Fencing tokens that are reserved at a time; each record reserves one block more than the one before it at most. */
 export const tokenBlock = 1000;
 
-export const emptyShell: ShellState = { places: {}, checkpointed: {}, promisedUntilMs: null };
+export const emptyShell: ShellState = { places: {}, checkpointed: {}, promisedUntilMs: null, promisedFor: null };
 
 /**
  * Reads the journal to its end, and tells what is damaged. Tokens go on where they were when the journal is whole and of

@@ -1,10 +1,11 @@
 /** The local API of the arbiter: leases for services, the rest for the administrator. */
 import { randomBytes } from "node:crypto";
+import { healthReply } from "../../shared/health.ts";
 import type { ApiContext, ApiReply, Route } from "../../shared/localApi/index.ts";
 import { ApiError } from "../../shared/localApi/index.ts";
 import type { ArbiterState, Hold } from "./core/state.ts";
 import type { Event } from "./core/types.ts";
-import { decisionsReply, healthReply, sinceOf } from "../replies.ts";
+import { decisionsReply, sinceOf } from "../replies.ts";
 import type { LeaseNews, Leases } from "./leases.ts";
 import type { ArbiterStatusDocument, NumberedDecision } from "./statusDocument.ts";
 

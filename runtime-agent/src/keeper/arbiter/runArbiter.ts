@@ -116,6 +116,7 @@ export async function runArbiter(options: KeeperOptions): Promise<number> {
     };
 
     try {
+      running.assertLinkKey();
       await running.recover();
       await serve(current);
       running.openLink();

@@ -1,5 +1,5 @@
 /** What `GET /status` answers: read by `hive-agent status`, the lab page and tests. Absent values are `null`. */
-import type { Health } from "../health.ts";
+import type { Health } from "../../shared/health.ts";
 import type { Hold } from "./core/state.ts";
 import type { Decision, Rank, Rung, ServiceKind } from "./core/types.ts";
 

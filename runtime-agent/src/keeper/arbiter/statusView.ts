@@ -1,6 +1,6 @@
 import { version } from "../../shared/version.ts";
 import type { GpuReading } from "../gpu/types.ts";
-import { healthOf } from "../health.ts";
+import { healthOf } from "../../shared/health.ts";
 import type { ArbiterConfig } from "./core/config.ts";
 import { calendarOf } from "./core/calendar.ts";
 import type { ArbiterState } from "./core/state.ts";

@@ -12,7 +12,7 @@ import { metricsRoute } from "../../shared/metrics.ts";
 import { createNotifier } from "../../shared/sdNotify.ts";
 import { agentClock } from "../arbiter/agentClock.ts";
 import { createCalendar } from "../arbiter/core/calendar.ts";
-import { healthOf } from "../health.ts";
+import { healthOf } from "../../shared/health.ts";
 import { warnOfLab } from "../labSays.ts";
 import { connectToArbiter } from "../link/hostLink.ts";
 import { createKeyWord } from "../link/keyWord.ts";
@@ -25,12 +25,16 @@ import { hostMetrics } from "./hostMetrics.ts";
 import { hostCalendar, hostPolicy } from "./hostPolicy.ts";
 import { hostRoutes } from "./hostRoutes.ts";
 import { readKept } from "./kept.ts";
-import { pveClient } from "./proxmox/client.ts";
+import { pveClient } from "../../shared/proxmox/client.ts";
 import { pveGuests } from "./proxmox/guests.ts";
-import { readTokenFile } from "./proxmox/token.ts";
+import { keeperNeeds } from "../../shared/proxmox/keeperRights.ts";
+import { missingRights } from "../../shared/proxmox/rights.ts";
+import { readTokenFile } from "../../shared/proxmox/token.ts";
+import { textOf } from "../processes/errors.ts";
 import { createProxmoxWord } from "./proxmoxWord.ts";
 import { hasHost, rereadHostConfig, type WithHost } from "./reload.ts";
 import { createRoomSensor } from "./roomSensor.ts";
+import { createTokenRights } from "./tokenRights.ts";
 import { createThreadKeeper } from "./threads/threadKeeper.ts";
 import { createWatch } from "./watch.ts";
 import { createFeeder } from "./watchdog/feeder.ts";
@@ -86,9 +90,10 @@ export async function runHost(options: HostDaemonOptions): Promise<number> {
   cleanup.defer(() => lock.release());
   const notifier = await createNotifier(process.env, (reason) => log.warning(reason));
   const { proxmox } = host;
+  const token = await readTokenFile(proxmox.tokenFile);
   const client = pveClient({
     url: proxmox.url,
-    token: await readTokenFile(proxmox.tokenFile),
+    token,
     trust:
       proxmox.fingerprint === undefined
         ? { ca: await readFile(proxmox.caFile ?? "", "utf8") }
@@ -138,12 +143,22 @@ export async function runHost(options: HostDaemonOptions): Promise<number> {
   let current = config;
   const vmids = (): readonly number[] => current.host.guests.map(({ vmid }) => vmid);
   const word = createProxmoxWord((reason) => log.warning("Proxmox", { reason }));
+  const rights = createTokenRights({
+    ...{ token, clock, configured: vmids, ask: () => missingRights(client, keeperNeeds(current.host)) },
+    onFault(missing) {
+      if (missing === undefined) log.notice("Proxmox: the token has every right that it needs");
+      else log.error("Proxmox", { missing });
+    },
+    onError: (error) => log.warning("Proxmox: the token's rights cannot be asked", { reason: textOf(error) }),
+  });
   const guests = createWatch({
     clock,
     staleMs: () => 3000 * current.host.observeSec + 10_000,
     async look() {
       const plan = loop?.state().kept.handoff;
       const seen = await pve.observe(vmids(), isActive(plan) ? plan.toVmid : undefined);
+      // Before it counts as answered: a list may be short because the token may not see more.
+      await rights.listed(seen.map(({ vmid }) => vmid));
       word.answered();
       return seen;
     },
@@ -186,17 +201,20 @@ export async function runHost(options: HostDaemonOptions): Promise<number> {
       const seen = loop.observation();
       return {
         side: "host",
-        ...healthOf(loopAgeMs(), [word.unhealthy()]),
+        ...healthOf(loopAgeMs(), [word.unhealthy(), rights.fault()]),
         marketOpen: seen?.marketOpen,
         memory: seen?.memory,
         room: current.host.room === undefined ? undefined : { celsius: room.celsius(), fault: room.fault() },
         guests: seen?.guests,
-        proxmox: word.fault() ?? "up",
+        proxmox: word.fault() ?? rights.fault() ?? "up",
+        missingRights: rights.missing(),
         arbiter: seen?.arbiter === undefined ? "not linked" : seen.arbiter.heard ? "heard" : "silent",
         link: link === undefined ? null : { fault: key.fault() ?? null },
         gpu: link?.status(),
         wishes: kept.wishes,
         handoff: kept.handoff,
+        // Whose release the arbiter has not yet confirmed as given back.
+        abandoned: kept.abandoned.map(({ id }) => id),
       };
     },
     decisions: loop.decisions,
@@ -228,6 +246,7 @@ export async function runHost(options: HostDaemonOptions): Promise<number> {
     loop.reconfigure(rulesOf(current));
     // What was seen is of the guests that were configured before.
     guests.forget();
+    rights.reconfigured();
     if (JSON.stringify(current.host.pinning) !== pinned) threads.reconfigure(current.host.pinning);
     log.notice("the new configuration is in force", { file: configFile });
   };

@@ -100,6 +100,7 @@ export function createHostLoop(parts: HostParts, recovered: HostState): HostLoop
     const edge = rules.calendar.nextMarketEdge(wallMs);
     const heardMs = parts.link?.heardMs();
     const answer = parts.link?.handoff();
+    const takenBack = parts.link?.takenBack() ?? [];
     return {
       monotonicMs: nowMs,
       wallMs,
@@ -114,6 +115,7 @@ export function createHostLoop(parts: HostParts, recovered: HostState): HostLoop
               vmid: parts.arbiterVmid,
               heard: heardMs !== undefined && nowMs - heardMs <= silentMs,
               ...(answer === undefined ? {} : { answer }),
+              takenBack,
             },
       events,
     };
@@ -151,6 +153,11 @@ export function createHostLoop(parts: HostParts, recovered: HostState): HostLoop
     // Events that came while the journal was written are for the next turn.
     events = events.filter((event) => !observation.events.includes(event));
     state = outcome.state;
+    // Written down as ended, and before anything new is asked; said at each turn until the arbiter confirms it.
+    for (const { id } of state.kept.abandoned) {
+      await failpoint("host.before-take-back");
+      parts.link?.takeBack(id);
+    }
     for (const action of outcome.actions) carryOut(action);
     finish(observation);
   }

@@ -2,8 +2,8 @@
 import { z } from "zod";
 import type { Route } from "../../shared/localApi/index.ts";
 import { ApiError } from "../../shared/localApi/index.ts";
-import type { Health } from "../health.ts";
-import { decisionsReply, healthReply, sinceOf } from "../replies.ts";
+import { healthReply, type Health } from "../../shared/health.ts";
+import { decisionsReply, sinceOf } from "../replies.ts";
 import type { HostDecision, HostEvent } from "./core/types.ts";
 
 export interface RecordedDecision extends HostDecision {

@@ -31,6 +31,7 @@ const plan = z.object({
   enteredMs: z.number(),
   attempt: z.number().int(),
   token: z.number().int().exactOptional(),
+  untouched: z.literal(true).exactOptional(),
   why: z.string().exactOptional(),
 });
 const kept = z.object({
@@ -39,6 +40,8 @@ const kept = z.object({
   stoppedByUs: z.array(vmid),
   pausedByUs: z.array(vmid),
   handoff: plan.exactOptional(),
+  // Journals of versions before it do not have it.
+  abandoned: z.array(z.object({ id: z.string(), sinceMs: z.number() })).default([]),
 });
 
 export interface Recovered {
@@ -48,7 +51,7 @@ export interface Recovered {
 }
 
 /** The newest state in the journal; the empty one when there is none. */
-export async function readKept(journal: Journal): Promise<Recovered> {
+export async function readKept(journal: Pick<Journal, "entries">): Promise<Recovered> {
   let found: HostState["kept"] = emptyHostState.kept;
   let corrupt = 0;
   for await (const entry of journal.entries()) {

@@ -1,5 +1,5 @@
 /** What Proxmox's answers say of this side's standing with it, apart from whether it answers just now. */
-import { PveError } from "./proxmox/errors.ts";
+import { PveError } from "../../shared/proxmox/errors.ts";
 
 export interface ProxmoxWord {
   answered(): void;

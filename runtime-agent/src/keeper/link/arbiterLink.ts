@@ -35,6 +35,8 @@ export interface ArbiterLinkOptions {
   /** Called for each constraint that was believed, with its end on the arbiter's clock. */
   readonly onConstraint?: (constraint: Constraint) => void;
   readonly onHandoffRequest: (request: HandoffRequest) => void;
+  /** The host side ended the handoff of this id without stopping the VM. To be answered by `takenBack`. */
+  readonly onTakeBack: (id: string) => void;
   readonly onEvent?: (event: LinkEvent) => void;
   /** @default 5000 */
   readonly silenceMs?: number;
@@ -53,6 +55,8 @@ export interface ArbiterLink {
    */
   released(id: string, token: number, validMs: number): boolean;
   refuse(id: string, reason: string): boolean;
+  /** Answers that a release was taken back. The caller must have ended its promise before, durably. */
+  takenBack(id: string): boolean;
   close(): Promise<void>;
 }
 
@@ -102,6 +106,7 @@ export async function listenForHost(options: ArbiterLinkOptions): Promise<Arbite
         // A connection that was replaced is deaf, even for what it had already received.
         if (current !== session) return;
         if (message.type === "constraint") take(message);
+        else if (message.type === "takeBack") options.onTakeBack(message.id);
         else options.onHandoffRequest({ id: message.id, vmid: message.vmid });
       },
       onEnd(reason) {
@@ -143,6 +148,7 @@ export async function listenForHost(options: ArbiterLinkOptions): Promise<Arbite
     },
     released: (id, token, validMs) => current?.send({ type: "released", id, token, validMs }) ?? false,
     refuse: (id, reason) => current?.send({ type: "refused", id, reason: reason.slice(0, 300) }) ?? false,
+    takenBack: (id) => current?.send({ type: "takenBack", id }) ?? false,
     close() {
       current?.end("closing");
       return new Promise((resolve) => server.close(() => resolve()));

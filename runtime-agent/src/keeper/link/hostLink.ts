@@ -6,21 +6,15 @@
  */
 import { connect } from "node:tls";
 import type { Clock } from "../../shared/clock.ts";
+import type { Answer } from "./answers.ts";
 import type { LinkEvent } from "./arbiterLink.ts";
 import type { ArbiterStatus, FromArbiter, FromHost, HostConstraint } from "./protocol.ts";
 import type { Session } from "./session.ts";
 import { fromArbiter } from "./protocol.ts";
+import { Answers } from "./answers.ts";
+import { edition } from "./protocol.ts";
 import { clientTls } from "./psk.ts";
 import { openSession } from "./session.ts";
-
-/** The arbiter's word that the GPU is free and stays so. */
-export interface Release {
-  /** Of the request. */
-  readonly id: string;
-  readonly token: number;
-  /** End on the host's monotonic clock, ms; earlier than the arbiter's own end, never later. */
-  readonly untilMs: number;
-}
 
 export interface HostLinkOptions {
   readonly connect: { readonly host: string; readonly port: number };
@@ -50,7 +44,14 @@ export interface HostLink {
   /** Asks for the GPU. False when nobody could be asked; asking again with the same id keeps the first date. */
   requestHandoff(id: string, vmid: number): boolean;
   /** The answer to the newest request. */
-  handoff(): Release | { readonly id: string; readonly refused: string } | undefined;
+  handoff(): Answer | undefined;
+  /**
+   * Gives a release back, whether or not it was heard: what the arbiter has answered to this id counts no more. Called
+   * again until `takenBack` names the id; an arbiter of before that word is told nothing, and keeps its promise to its end.
+   */
+  takeBack(id: string): void;
+  /** Handoffs that the arbiter has confirmed as ended since they were last asked for. */
+  takenBack(): readonly string[];
   close(): void;
 }
 
@@ -74,8 +75,9 @@ export function connectToArbiter(options: HostLinkOptions): HostLink {
   let waiting: { readonly sequence: number; readonly sentMs: number; readonly constraint: HostConstraint } | undefined;
   let heardMs: number | undefined;
   let status: ArbiterStatus | undefined;
-  let request: { readonly id: string; readonly askedMs: number } | undefined;
-  let answer: Release | { readonly id: string; readonly refused: string } | undefined;
+  const answers = new Answers();
+  /** Whether the session's arbiter knows the words of `edition`. */
+  let newWords = false;
   let abort: (() => void) | undefined;
   let retry: NodeJS.Timeout | undefined;
 
@@ -106,12 +108,9 @@ export function connectToArbiter(options: HostLinkOptions): HostLink {
         break;
       }
       case "released":
-        if (request?.id !== message.id) return;
-        answer = { id: message.id, token: message.token, untilMs: request.askedMs + message.validMs };
-        break;
       case "refused":
-        if (request?.id !== message.id) return;
-        answer = { id: message.id, refused: message.reason };
+      case "takenBack":
+        if (!answers.hear(message)) return;
         break;
     }
     options.onNews?.();
@@ -148,6 +147,7 @@ export function connectToArbiter(options: HostLinkOptions): HostLink {
       done = true;
       clearTimeout(guard);
       report({ kind: "connected" });
+      newWords = socket.alpnProtocol === edition;
       const opened = openSession<FromArbiter, FromHost>({
         socket,
         schema: fromArbiter,
@@ -173,13 +173,15 @@ export function connectToArbiter(options: HostLinkOptions): HostLink {
     status: () => status,
     requestHandoff(id, vmid) {
       if (session === undefined) return false;
-      if (request?.id !== id) {
-        request = { id, askedMs: clock.monotonicMs() };
-        answer = undefined;
-      }
+      answers.ask(id, clock.monotonicMs());
       return session.send({ type: "handoffRequest", id, vmid });
     },
-    handoff: () => answer,
+    handoff: () => answers.answer,
+    takeBack(id) {
+      answers.takeBack(id);
+      if (newWords) session?.send({ type: "takeBack", id });
+    },
+    takenBack: () => answers.takenBack,
     close() {
       closed = true;
       clearInterval(beat);

@@ -15,6 +15,14 @@ export const mostValidMs = 3_600_000;
 /** Longest promise of an arbiter not to grant after a release, ms. */
 export const mostReleaseMs = 30 * 60_000;
 
+/**
+ * The words of this version, agreed on in the TLS handshake (ALPN, which both ends authenticate). The sides are upgraded
+ * one after the other, and each ends a session at a word that it does not know; so a newer word is said only where both
+ * named its edition. Sides of before name none: the handshake succeeds, and the words of before are spoken. A later
+ * edition is put before this one in the list and does not replace it, for a server refuses lists without a common name.
+ */
+export const edition = "hive-keeper/2";
+
 const nonce = z.string().regex(/^[0-9a-f]{32}$/);
 const id = z.string().regex(/^[\w.:-]{1,100}$/);
 const sequence = z.number().int().nonnegative();
@@ -31,9 +39,15 @@ const constraint = z.strictObject({
   validMs: z.number().int().min(1).max(mostValidMs),
 });
 const handoffRequest = z.strictObject({ type: z.literal("handoffRequest"), id, vmid: z.number().int().min(100) });
+/**
+ * The handoff of this request has ended, and no stop of the VM was ordered under its release or ever will be: the
+ * arbiter's promise may end. Said only of what the host's own journal holds as ended, again until it is answered, and
+ * before a request of the same id is made anew. Only on links of {@link edition}.
+ */
+const takeBack = z.strictObject({ type: z.literal("takeBack"), id });
 
 /** What the host side may say. */
-export const fromHost = z.discriminatedUnion("type", [constraint, handoffRequest]);
+export const fromHost = z.discriminatedUnion("type", [constraint, handoffRequest, takeBack]);
 export type FromHost = z.infer<typeof fromHost>;
 
 const ack = z.strictObject({
@@ -64,9 +78,11 @@ const released = z.strictObject({
   validMs: z.number().int().min(1).max(mostReleaseMs),
 });
 const refused = z.strictObject({ type: z.literal("refused"), id, reason: words });
+/** Answers `takeBack`: no promise of that id holds any more, and no release of it follows. */
+const takenBack = z.strictObject({ type: z.literal("takenBack"), id });
 
 /** What the arbiter may say. */
-export const fromArbiter = z.discriminatedUnion("type", [ack, status, released, refused]);
+export const fromArbiter = z.discriminatedUnion("type", [ack, status, released, refused, takenBack]);
 export type FromArbiter = z.infer<typeof fromArbiter>;
 export type ArbiterStatus = Omit<Extract<FromArbiter, { type: "status" }>, "type">;
 export type HostConstraint = Omit<Extract<FromHost, { type: "constraint" }>, "type" | "sequence" | "nonce" | "validMs">;

@@ -5,10 +5,16 @@
  */
 import { timingSafeEqual } from "node:crypto";
 import { readSecretFile } from "../../shared/secretFile.ts";
+import { edition } from "./protocol.ts";
 
 const keyBytes = 32;
 const identity = "hive-keeper-host";
-const common = { minVersion: "TLSv1.2", maxVersion: "TLSv1.2", ciphers: "ECDHE-PSK-CHACHA20-POLY1305" } as const;
+const common = {
+  minVersion: "TLSv1.2" as const,
+  maxVersion: "TLSv1.2" as const,
+  ciphers: "ECDHE-PSK-CHACHA20-POLY1305",
+  ALPNProtocols: [edition],
+};
 
 /**
  * Reads the pre-shared key: 64 hexadecimal digits (32 random bytes: `openssl rand -hex 32`) in a file that only its

@@ -1,8 +1,10 @@
 /** The host side's decision: pure and total. What it remembers is small enough to be journaled whole at each change. */
+import type { Abandoned } from "./abandoned.ts";
 import type { BalloonPolicy } from "./balloons.ts";
 import type { HandoffPlan, HandoffPolicy } from "./handoffPlan.ts";
 import type { Wish } from "./runPolicy.ts";
 import type { GuestRule, GuestSeen, HostAction, HostDecision, HostEvent, HostObservation } from "./types.ts";
+import { abandons, stillAbandoned } from "./abandoned.ts";
 import { isShort, planBalloons } from "./balloons.ts";
 import { isActive, planHandoff, resumeHandoff } from "./handoffPlan.ts";
 import { stepHandoff } from "./handoffStep.ts";
@@ -48,6 +50,8 @@ export interface HostState {
     readonly stoppedByUs: readonly number[];
     readonly pausedByUs: readonly number[];
     readonly handoff?: HandoffPlan;
+    /** Handoffs whose release is given back to the arbiter. */
+    readonly abandoned: readonly Abandoned[];
   };
   readonly pending: readonly Pending[];
   readonly idleSinceMs: Readonly<Record<number, number>>;
@@ -70,7 +74,7 @@ const firstRestMs = 15_000;
 const mostRestMs = 600_000;
 
 export const emptyHostState: HostState = {
-  kept: { sequence: 1, wishes: {}, stoppedByUs: [], pausedByUs: [] },
+  kept: { sequence: 1, wishes: {}, stoppedByUs: [], pausedByUs: [], abandoned: [] },
   pending: [],
   idleSinceMs: {},
   movedMs: {},
@@ -79,10 +83,14 @@ export const emptyHostState: HostState = {
 
 /** The state of a new process: what the journal kept, and nothing that was measured on another process's clock. */
 export function resumeHost(kept: HostState["kept"], nowMs: number): HostState {
-  const { handoff, ...rest } = kept;
+  const { handoff, abandoned, ...rest } = kept;
   return {
     ...emptyHostState,
-    kept: { ...rest, ...(handoff === undefined ? {} : { handoff: resumeHandoff(handoff, nowMs) }) },
+    kept: {
+      ...rest,
+      abandoned: abandoned.map(({ id }) => ({ id, sinceMs: nowMs })),
+      ...(handoff === undefined ? {} : { handoff: resumeHandoff(handoff, nowMs) }),
+    },
   };
 }
 
@@ -100,6 +108,7 @@ export function decideHost(before: HostState, observation: HostObservation, poli
   let wishes = { ...before.kept.wishes };
   let stoppedByUs = [...before.kept.stoppedByUs];
   let pausedByUs = [...before.kept.pausedByUs];
+  let abandoned = stillAbandoned(before.kept.abandoned, observation);
   let pending = before.pending.filter(({ sinceMs }) => nowMs - sinceMs < lostMs);
   const failures = { ...before.failures };
   const movedMs = { ...before.movedMs };
@@ -140,6 +149,7 @@ export function decideHost(before: HostState, observation: HostObservation, poli
     if (move.action !== undefined) actions.push(move.action);
     if (move.plan.step !== was.step)
       decisions.push({ what: `handoff ${move.plan.step}`, vmid: was.toVmid, reason: move.plan.why ?? was.id });
+    if (abandons(was, move.plan, observation)) abandoned = [...abandoned, { id: was.id, sinceMs: nowMs }];
     if (move.plan.step === "done") finish(move.plan);
     if (move.plan.step === "undone") giveUp(move.plan.toVmid, move.plan.toWasRunning);
   }
@@ -159,7 +169,7 @@ export function decideHost(before: HostState, observation: HostObservation, poli
   if (guests !== undefined) runGuests(guests);
 
   const state: HostState = {
-    kept: { sequence, wishes, stoppedByUs, pausedByUs, ...(handoff === undefined ? {} : { handoff }) },
+    kept: { sequence, wishes, stoppedByUs, pausedByUs, abandoned, ...(handoff === undefined ? {} : { handoff }) },
     pending,
     idleSinceMs,
     movedMs,
@@ -197,9 +207,14 @@ export function decideHost(before: HostState, observation: HostObservation, poli
   function begin(event: Extract<HostEvent, { kind: "handoff" }>): void {
     const contenders = policy.guests.filter(({ gpuContender }) => gpuContender).map(({ vmid }) => vmid);
     const { mapping } = policy.handoff;
-    const planned = policy.handoff.enabled
-      ? planHandoff({ id: event.id, toVmid: event.toVmid, mapping, contenders, observation, policy: policy.handoff })
-      : { ok: false as const, reason: "handoffs are not enabled" };
+    const no = (reason: string) => ({ ok: false as const, reason });
+    // A late answer to the old request would be taken for one to the new.
+    const unheard = abandoned.some(({ id }) => id === event.id);
+    const planned = unheard
+      ? no("the arbiter has not heard yet that the handoff of this id has ended: name another id")
+      : policy.handoff.enabled
+        ? planHandoff({ id: event.id, toVmid: event.toVmid, mapping, contenders, observation, policy: policy.handoff })
+        : no("handoffs are not enabled");
     if (planned.ok) {
       handoff = planned.plan;
       decisions.push({ what: "handoff ask", vmid: event.toVmid, reason: `asked for as ${event.id}` });

@@ -45,6 +45,11 @@ export interface HandoffPlan {
   readonly token?: number;
   /** Whether this process has sent the shutdown of `fromVmid` under a valid release. */
   readonly stopping?: boolean;
+  /**
+   * No stop of `fromVmid` was ordered under this plan, by any process: a release may be given back. Plans of versions
+   * before it do not have it, and so count as ordered.
+   */
+  readonly untouched?: true;
   /** Why it is being undone. */
   readonly why?: string;
 }
@@ -146,6 +151,7 @@ export function planHandoff(input: {
       step: "ask",
       enteredMs: observation.monotonicMs,
       attempt: 0,
+      untouched: true,
     },
   };
 }

@@ -180,12 +180,13 @@ function act(scene: Scene, kind: HostAction["kind"]): HandoffMove {
   const forward = plan.step === "ask" || plan.step === "stop-from" || plan.step === "detach";
   const vmid = forward ? plan.fromVmid : target;
   const id = `${plan.id}/${plan.step}/${String(plan.attempt)}`;
+  const { untouched, ...touched } = plan;
   const base = { id, vmid, reason: plan.why ?? `handoff ${plan.id}: ${plan.step}` };
   const moved: HandoffPlan = {
-    ...plan,
+    ...touched,
     attempt: plan.attempt + 1,
     waitingFor: id,
-    ...(plan.step === "stop-from" ? { stopping: true } : {}),
+    ...(plan.step === "stop-from" ? { stopping: true } : untouched === true ? { untouched } : {}),
   };
   switch (kind) {
     case "ask":

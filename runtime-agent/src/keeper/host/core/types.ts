@@ -57,6 +57,8 @@ export interface ArbiterSeen {
   readonly answer?:
     | { readonly id: string; readonly token: number; readonly untilMs: number }
     | { readonly id: string; readonly refused: string };
+  /** Handoffs whose release it has confirmed as taken back. @default none */
+  readonly takenBack?: readonly string[];
 }
 
 /** What somebody asked for, or how an action ended. */

@@ -1,9 +1,9 @@
 /** What Proxmox shows of the guests, and the host side's actions carried out on them: each may be asked twice. */
 import { z } from "zod";
 import type { GuestSeen, HostAction } from "../core/types.ts";
-import type { PveClient } from "./client.ts";
+import type { PveClient } from "../../../shared/proxmox/client.ts";
 import { sameDevice } from "../core/handoffPlan.ts";
-import { PveError } from "./errors.ts";
+import { PveError } from "../../../shared/proxmox/errors.ts";
 
 const mib = 1024 * 1024;
 const number = z.number().finite();

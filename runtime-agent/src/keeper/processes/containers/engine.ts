@@ -3,7 +3,7 @@ import { fault } from "../../../../../components/shared/check.ts";
 import { FaultsError } from "../../../../../components/shared/faults.ts";
 import { ProcessError } from "../errors.ts";
 import { callHttp, jsonOf, shortBody } from "../httpCall.ts";
-import type { HttpAnswer } from "../httpCall.ts";
+import type { HttpAnswer, HttpCall } from "../httpCall.ts";
 import { flavourOf, inspected, listed } from "./dialects.ts";
 import type { Container, ContainerSummary, Flavour } from "./dialects.ts";
 
@@ -11,6 +11,12 @@ import type { Container, ContainerSummary, Flavour } from "./dialects.ts";
 const containerName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
 const errorBody = z.object({ message: z.string() });
+
+/**
+ * How both engines say that there is no such container: moby `containerNotFound`, Podman `define.ErrNoSuchCtr`. A 404
+ * alone may be a route that another engine, new at the same socket, does not have.
+ */
+const noContainer = /no such container/i;
 
 /** Default deadline of one request, ms. */
 const defaultDeadlineMs = 5_000;
@@ -32,14 +38,14 @@ export class ContainerEngine {
    * Asks who is there and agrees on a version.
    * @param socketPath for example `/var/run/docker.sock` or `/run/podman/podman.sock`
    * @param api `docker` speaks the Docker-compatible API to Podman too. @default Podman's own where it is offered
-   * @throws ProcessError `absent` when nobody listens, `unsupported` when the versions have none in common
+   * @throws ProcessError `unreachable` when nobody listens, `unsupported` when the versions have none in common
    */
   static async connect(
     socketPath: string,
     options: { readonly api?: "docker"; readonly deadlineMs?: number } = {},
   ): Promise<ContainerEngine> {
     const deadlineMs = options.deadlineMs ?? defaultDeadlineMs;
-    const answer = await callHttp({ url: new URL("http://engine/_ping"), socketPath, method: "GET", deadlineMs });
+    const answer = await ask({ url: new URL("http://engine/_ping"), socketPath, method: "GET", deadlineMs });
     if (answer.status !== 200)
       throw new ProcessError("failed", `${socketPath}: GET /_ping answered HTTP ${String(answer.status)}`);
     return new ContainerEngine(socketPath, flavourOf(answer.headers, socketPath, options.api));
@@ -115,12 +121,13 @@ export class ContainerEngine {
   ): Promise<HttpAnswer> {
     const url = new URL(`http://engine${this.flavour.prefix}${path}`);
     for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
-    const answer = await callHttp({ url, socketPath: this.#socketPath, method, deadlineMs });
+    const answer = await ask({ url, socketPath: this.#socketPath, method, deadlineMs });
     if (answer.status >= 200 && answer.status < 300) return answer;
     const said = errorBody.safeParse(tryJson(answer));
+    const words = shortBody(said.success ? said.data.message : answer.text);
     throw new ProcessError(
-      answer.status === 404 ? "absent" : "failed",
-      `${this.flavour.kind} ${method} ${path}: HTTP ${String(answer.status)} ${shortBody(said.success ? said.data.message : answer.text)}`,
+      answer.status === 404 && noContainer.test(words) ? "absent" : "failed",
+      `${this.flavour.kind} ${method} ${path}: HTTP ${String(answer.status)} ${words}`,
     );
   }
 
@@ -132,6 +139,16 @@ export class ContainerEngine {
       "failed",
       `${this.flavour.kind}: ${what} is told in an unknown form: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}`,
     );
+  }
+}
+
+/** One request. An engine that nobody can reach says nothing of its containers: they may run, or be held. */
+async function ask(call: HttpCall): Promise<HttpAnswer> {
+  try {
+    return await callHttp(call);
+  } catch (error) {
+    if (!(error instanceof ProcessError) || error.fault !== "absent") throw error;
+    throw new ProcessError("unreachable", error.message, { cause: error });
   }
 }
 

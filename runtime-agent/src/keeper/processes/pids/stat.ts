@@ -66,13 +66,34 @@ export function hasEnded(stat: ProcessStat | undefined): boolean {
 
 /** Whether every thread of it is stopped by a signal. The first field alone speaks of the first thread. */
 export function isStopped(stat: ProcessStat): boolean {
-  if (stat.state !== "T" && stat.state !== "t") return false;
+  return everyThread(stat, ({ state }) => state === "T" || state === "t");
+}
+
+/**
+ * Those of a tree that stand still: stopped, or waiting in the kernel for a child that is. After vfork(2) the parent
+ * cannot be stopped before its child has gone on (it sleeps as D), and runs nothing of its own until then.
+ */
+export function standing(members: readonly ProcessStat[]): readonly ProcessStat[] {
+  const still = new Set(members.filter(isStopped));
+  const waits = (stat: ProcessStat): boolean =>
+    everyThread(stat, ({ state }) => state === "T" || state === "t" || state === "D") &&
+    members.some((child) => child.parent === stat.pid && still.has(child));
+  for (let before = -1; before < still.size;) {
+    before = still.size;
+    for (const stat of members) if (!still.has(stat) && waits(stat)) still.add(stat);
+  }
+  return [...still];
+}
+
+/** Looks at the threads only where the first one is as wanted. One that has ended counts as wanted. */
+function everyThread(stat: ProcessStat, is: (thread: ProcessStat) => boolean): boolean {
+  if (!is(stat)) return false;
   if (stat.threads <= 1) return true;
   const folder = `/proc/${String(stat.pid)}/task`;
   try {
     return readdirSync(folder).every((thread) => {
       const one = readStatFile(`${folder}/${thread}/stat`);
-      return hasEnded(one) || one?.state === "T" || one?.state === "t";
+      return one === undefined || hasEnded(one) || is(one);
     });
   } catch (error) {
     if (codeOf(error) === "ENOENT" || codeOf(error) === "ESRCH") return true;

@@ -1,8 +1,7 @@
 import { awaitUntil } from "../awaitUntil.ts";
 import { ProcessError } from "../errors.ts";
-import { assertMayTouch, sendByKill } from "./signal.ts";
-import type { SendSignal } from "./signal.ts";
-import { hasEnded, isStopped, readAllStats, readSame } from "./stat.ts";
+import { assertMayTouch, sendSignal } from "./signal.ts";
+import { hasEnded, readAllStats, readSame, standing } from "./stat.ts";
 import type { ProcessId, ProcessStat } from "./stat.ts";
 
 /** The processes below `roots`, themselves included, among `all`; parents before children. Pure. */
@@ -33,14 +32,12 @@ export function descendants(all: readonly ProcessStat[], roots: readonly Process
  * lost to a later walk. One that forked twice and left before the first look is not seen: that is what cgroups are for.
  */
 export class ProcessTree {
-  readonly #send: SendSignal;
   readonly #known = new Map<number, ProcessId>();
 
   /** @throws ProcessError `refused` for a process that nobody may touch */
-  constructor(root: ProcessId, send: SendSignal = sendByKill) {
+  constructor(root: ProcessId) {
     assertMayTouch(root);
     this.#known.set(root.pid, root);
-    this.#send = send;
   }
 
   /** The living processes of the tree, parents first; zombies are no longer among them. */
@@ -69,12 +66,12 @@ export class ProcessTree {
             const key = `${String(stat.pid)}@${String(stat.startTicks)}`;
             if (asked.has(key)) continue;
             asked.add(key);
-            fresh = this.#send(stat, "SIGSTOP") || fresh;
+            fresh = sendSignal(stat, "SIGSTOP") || fresh;
           }
-          return !fresh && members.every(isStopped) ? true : undefined;
+          return !fresh && standing(members).length === members.length ? true : undefined;
         },
         deadlineMs,
-        () => `not every process stopped: ${this.#describe((stat) => !isStopped(stat))}`,
+        () => `not every process stopped: ${this.#describe((stat, all) => !standing(all).includes(stat))}`,
       );
     } catch (error) {
       this.#sendAll("SIGCONT");
@@ -104,7 +101,7 @@ export class ProcessTree {
     await awaitUntil(
       () => {
         const members = this.members();
-        for (const stat of members) this.#send(stat, "SIGKILL");
+        for (const stat of members) sendSignal(stat, "SIGKILL");
         return members.length === 0 ? true : undefined;
       },
       deadlineMs,
@@ -121,11 +118,12 @@ export class ProcessTree {
   }
 
   #sendAll(signal: "SIGCONT" | "SIGTERM"): void {
-    for (const stat of this.members().toReversed()) this.#send(stat, signal);
+    for (const stat of this.members().toReversed()) sendSignal(stat, signal);
   }
 
-  #describe(which: (stat: ProcessStat) => boolean): string {
-    const list = this.members().filter(which);
+  #describe(which: (stat: ProcessStat, all: readonly ProcessStat[]) => boolean): string {
+    const all = this.members();
+    const list = all.filter((stat) => which(stat, all));
     const shown = list.slice(0, 8).map(({ pid, name, state }) => `${String(pid)} (${name}, ${state})`);
     return `${shown.join(", ")}${list.length > 8 ? ` and ${String(list.length - 8)} more` : ""}`;
   }

@@ -1,9 +1,9 @@
 import { awaitUntil } from "../awaitUntil.ts";
 import type { Cgroup } from "../cgroup/cgroup.ts";
 import { ProcessError } from "../errors.ts";
-import { assertMayTouch, sendByKill } from "../pids/signal.ts";
-import type { SendSignal, SignalName } from "../pids/signal.ts";
-import { hasEnded, isStopped, readStat } from "../pids/stat.ts";
+import { assertMayTouch, sendSignal } from "../pids/signal.ts";
+import type { SignalName } from "../pids/signal.ts";
+import { hasEnded, readStat, standing } from "../pids/stat.ts";
 import type { ProcessStat } from "../pids/stat.ts";
 import type { ServiceProcess, ServiceState } from "./serviceProcess.ts";
 import { stateOfProcesses } from "./stopped.ts";
@@ -28,13 +28,11 @@ export function appeared(there: boolean, launched: Launched): true | undefined {
 export class CgroupProcess implements ServiceProcess {
   readonly description: string;
   readonly #group: Cgroup;
-  readonly #send: SendSignal;
   readonly #starter: Starter | undefined;
 
-  constructor(group: Cgroup, starter?: Starter, send: SendSignal = sendByKill) {
+  constructor(group: Cgroup, starter?: Starter) {
     this.description = `cgroup ${group.path}`;
     this.#group = group;
-    this.#send = send;
     this.#starter = starter;
   }
 
@@ -72,7 +70,7 @@ export class CgroupProcess implements ServiceProcess {
             asked.add(stat.pid);
             this.#signal(stat, "SIGSTOP");
           }
-          return fresh.length === 0 && living.every(isStopped) ? true : undefined;
+          return fresh.length === 0 && standing(living).length === living.length ? true : undefined;
         },
         deadlineMs,
         () => `not every process of ${this.#group.path} stopped`,
@@ -131,7 +129,7 @@ export class CgroupProcess implements ServiceProcess {
 
   #signal(stat: ProcessStat, signal: SignalName): void {
     assertMayTouch(stat);
-    this.#send(stat, signal);
+    sendSignal(stat, signal);
   }
 
   async #awaitGone(deadlineMs: number): Promise<void> {

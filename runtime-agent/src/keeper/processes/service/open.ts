@@ -4,7 +4,6 @@ import { FaultsError } from "../../../../../components/shared/faults.ts";
 import { Cgroup } from "../cgroup/cgroup.ts";
 import { ContainerEngine } from "../containers/engine.ts";
 import { ProcessError } from "../errors.ts";
-import type { SendSignal } from "../pids/signal.ts";
 import { CgroupProcess } from "./cgroupProcess.ts";
 import { ContainerProcess } from "./containerProcess.ts";
 import type { ServiceProcess, ServiceProcessConfig } from "./serviceProcess.ts";
@@ -22,8 +21,6 @@ export interface OpenOptions {
   readonly engineSocket?: string;
   /** @default systemctl */
   readonly systemctl?: string;
-  /** How signals are sent. @default kill(2) after a look at the start time */
-  readonly send?: SendSignal;
 }
 
 /** The processes of a service. @throws FaultsError when its configuration names no holder, or more than one */
@@ -40,10 +37,10 @@ export function openServiceProcess(config: ServiceProcessConfig, options: OpenOp
       ),
     ]);
   const starter = config.start === undefined ? undefined : commandStarter(config.start);
-  if (cgroup !== undefined) return new CgroupProcess(Cgroup.at(cgroup, options.mount), starter, options.send);
+  if (cgroup !== undefined) return new CgroupProcess(Cgroup.at(cgroup, options.mount), starter);
   if (unit !== undefined) return new UnitProcess(unit, options);
   if (container !== undefined) return new ContainerProcess(container, () => connectEngine(options.engineSocket));
-  if (pidFile?.startsWith("/") === true) return new TreeProcess(pidFile, starter, options.send);
+  if (pidFile?.startsWith("/") === true) return new TreeProcess(pidFile, starter);
   throw new FaultsError("service", [
     fault(
       "pidFile",
@@ -57,6 +54,6 @@ export function openServiceProcess(config: ServiceProcessConfig, options: OpenOp
 async function connectEngine(configured: string | undefined): Promise<ContainerEngine> {
   const socket = configured ?? defaultSockets.find((path) => existsSync(path));
   if (socket === undefined)
-    throw new ProcessError("absent", `neither Podman nor Docker listens: no ${defaultSockets.join(", no ")}`);
+    throw new ProcessError("unreachable", `neither Podman nor Docker listens: no ${defaultSockets.join(", no ")}`);
   return ContainerEngine.connect(socket);
 }

@@ -6,9 +6,9 @@
 export interface ServiceProcess {
   /** What it is, for the journal: `cgroup /hive/muse`. */
   readonly description: string;
-  /** Living processes, zombies not counted; empty when the service does not run. */
+  /** Living processes, zombies not counted; empty when the service does not run. @throws ProcessError as `state` */
   pids(): Promise<readonly number[]>;
-  /** What the kernel says now. */
+  /** What the kernel says now. @throws ProcessError when who must be asked cannot be: that is not `absent` */
   state(): Promise<ServiceState>;
   /** Rung `freeze`: returns at `frozen 1`. @throws ProcessError `unsupported` outside a cgroup and an engine */
   freeze(deadlineMs: number): Promise<void>;

@@ -1,8 +1,6 @@
 import { openSync, readSync, closeSync } from "node:fs";
 import { awaitUntil } from "../awaitUntil.ts";
 import { ProcessError, codeOf, textOf } from "../errors.ts";
-import { sendByKill } from "../pids/signal.ts";
-import type { SendSignal } from "../pids/signal.ts";
 import { hasEnded, readSame, readStat } from "../pids/stat.ts";
 import type { ProcessId } from "../pids/stat.ts";
 import { ProcessTree } from "../pids/tree.ts";
@@ -22,15 +20,13 @@ import { stateOfProcesses } from "./stopped.ts";
 export class TreeProcess implements ServiceProcess {
   readonly description: string;
   readonly #pidFile: string;
-  readonly #send: SendSignal;
   readonly #starter: Starter | undefined;
   #root: ProcessId | undefined;
   #tree: ProcessTree | undefined;
 
-  constructor(pidFile: string, starter?: Starter, send: SendSignal = sendByKill) {
+  constructor(pidFile: string, starter?: Starter) {
     this.description = `pid file ${pidFile}`;
     this.#pidFile = pidFile;
-    this.#send = send;
     this.#starter = starter;
   }
 
@@ -98,7 +94,7 @@ export class TreeProcess implements ServiceProcess {
     this.#tree = undefined;
     const stat = pid === undefined ? undefined : readStat(pid);
     if (stat === undefined || hasEnded(stat)) return undefined;
-    this.#tree = new ProcessTree(stat, this.#send);
+    this.#tree = new ProcessTree(stat);
     this.#root = { pid: stat.pid, startTicks: stat.startTicks };
     return this.#tree;
   }

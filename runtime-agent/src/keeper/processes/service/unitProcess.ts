@@ -3,7 +3,6 @@ import { fault } from "../../../../../components/shared/check.ts";
 import { FaultsError } from "../../../../../components/shared/faults.ts";
 import { Cgroup } from "../cgroup/cgroup.ts";
 import { ProcessError, textOf } from "../errors.ts";
-import type { SendSignal } from "../pids/signal.ts";
 import { CgroupProcess } from "./cgroupProcess.ts";
 import type { ServiceProcess, ServiceState } from "./serviceProcess.ts";
 
@@ -18,7 +17,6 @@ export interface UnitOptions {
   readonly systemctl?: string;
   /** The cgroup v2 mount. */
   readonly mount?: string;
-  readonly send?: SendSignal;
 }
 
 /**
@@ -108,7 +106,7 @@ export class UnitProcess implements ServiceProcess {
     const path = said.trim();
     if (path === "") return undefined;
     const group = Cgroup.at(path, ...(this.#options.mount === undefined ? [] : [this.#options.mount]));
-    return group.exists() ? new CgroupProcess(group, undefined, this.#options.send) : undefined;
+    return group.exists() ? new CgroupProcess(group) : undefined;
   }
 
   #systemctl(argv: readonly string[], deadlineMs: number): Promise<string> {

@@ -1,7 +1,9 @@
+import type { ApiReply } from "./localApi/index.ts";
+
 /**
- * Whether a side of the Keeper is well, as its status says it and its installation waits for it.
+ * Whether a role is well, as its status says it and its installation waits for it.
  *
- * The other side is no part of it: whichever is installed first would never be well.
+ * The other end of a link is no part of it: whichever is installed first would never be well.
  */
 export interface Health {
   readonly healthy: boolean;
@@ -24,4 +26,12 @@ export function healthOf(loopAgeMs: number | undefined, faults: readonly (string
         : undefined;
   const unhealthy = [late, ...faults].filter((reason) => reason !== undefined);
   return { healthy: unhealthy.length === 0, unhealthy };
+}
+
+/** `GET /health`: `{healthy, unhealthy, loopAgeMs}`, 200 or 503. `loopAgeMs` is null before the first turn. */
+export function healthReply({ healthy, unhealthy }: Health, loopAgeMs: number | undefined): ApiReply {
+  return {
+    status: healthy ? 200 : 503,
+    json: { healthy, unhealthy, loopAgeMs: loopAgeMs === undefined ? null : Math.round(loopAgeMs) },
+  };
 }

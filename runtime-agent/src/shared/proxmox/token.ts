@@ -1,4 +1,4 @@
-import { readSecretFile } from "../../../shared/secretFile.ts";
+import { readSecretFile } from "../secretFile.ts";
 
 /**
  * Reads an API token, one line `user@realm!name=uuid`, from a file that only its owner can read.

@@ -1,7 +1,7 @@
 /** Proxmox VE's API by token: one call, its deadline, its retries, and tasks awaited to their end. */
 import { Agent, request } from "node:https";
-import type { Clock } from "../../../shared/clock.ts";
-import { urlAddress } from "../../../shared/urlAddress.ts";
+import type { Clock } from "../clock.ts";
+import { urlAddress } from "../urlAddress.ts";
 import { PveError } from "./errors.ts";
 import { pinnedAgent } from "./pinnedAgent.ts";
 
@@ -143,7 +143,8 @@ export function pveClient(options: PveOptions): PveClient {
 
   async function wait(task: string, taskMs: number): Promise<void> {
     const endMs = clock.monotonicMs() + taskMs;
-    const path = node(`/tasks/${encodeURIComponent(task)}/status`);
+    // A task runs, and is kept, on the node that its identifier names.
+    const path = `/nodes/${task.split(":")[1] ?? options.node}/tasks/${encodeURIComponent(task)}/status`;
     for (let pauseMs = 50; ; pauseMs = Math.min(1000, pauseMs * 1.5)) {
       const status = field(await call("GET", path), "status");
       if (status.status === "stopped") {
