@@ -7,7 +7,8 @@ import { closeSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { isErrno, privateFolder } from "./host/files.ts";
+import type { RunningAws } from "./aws/index.ts";
+import { isErrno, privateFolder, readJsonObject, writeFileAtomic } from "./host/files.ts";
 import { portTaken, startHost } from "./host/index.ts";
 import type { RunningHost } from "./host/index.ts";
 import {
@@ -19,8 +20,11 @@ import {
   writeLabFile,
 } from "./host/lab-file.ts";
 import type { LabInfo } from "./host/lab-file.ts";
+import { openNetwork } from "./host/network.ts";
 import { Ports } from "./host/ports.ts";
 import { RootApi, textOf } from "./host/root-api.ts";
+import { Uplink } from "./host/uplink.ts";
+import type { UplinkRules } from "./host/uplink.ts";
 import { collectView } from "./page/collect.ts";
 import { startPage } from "./page/server.ts";
 import type { RunningPage } from "./page/server.ts";
@@ -28,6 +32,8 @@ import type { RunningPage } from "./page/server.ts";
 export { LabAlreadyRunning } from "./host/lab-file.ts";
 export type { LabInfo } from "./host/lab-file.ts";
 export type { ReachableGuest } from "./host/guests.ts";
+export type { ReachableServer } from "./aws/machines.ts";
+export type { UplinkRules } from "./host/uplink.ts";
 export { hostRootFolder } from "./host/index.ts";
 
 export interface LabOptions {
@@ -43,6 +49,11 @@ export interface LabOptions {
   apiPort?: number;
   sshPort?: number;
   pagePort?: number;
+  awsPort?: number;
+  /** How long what AWS does asynchronously takes, ms. @default 200 */
+  awsDelayMs?: number;
+  /** What machines may reach and what of them may be reached. @default that of the last start on this folder, or SSH alone */
+  uplink?: UplinkRules;
 }
 
 /** The API part, as `lab/proxmox` offers it. */
@@ -65,6 +76,7 @@ export type StartProxmox = (options: {
 export interface RunningLab {
   info: () => LabInfo;
   host: RunningHost;
+  aws: RunningAws;
   close: () => Promise<void>;
 }
 
@@ -86,11 +98,29 @@ export async function startLab(options: LabOptions, parts: { startProxmox?: Star
     const proxmox = await startApi(options, stateDir, ports, parts.startProxmox);
     closers.push(() => proxmox.close());
     let publish = (): void => undefined;
+    // Loaded where a lab starts: whoever only looks for one needs neither.
+    const { readRules, startControls } = await import("./control.ts");
+    const { startAws } = await import("./aws/index.ts");
+    const network = await openNetwork(ports);
+    closers.push(async () => network?.close());
+    const rulesFile = join(stateDir, "uplink.json");
+    const keep = (rules: UplinkRules): void => writeFileAtomic(rulesFile, JSON.stringify(rules));
+    if (options.uplink !== undefined) keep(options.uplink);
+    const uplink = new Uplink(network, readRules(readJsonObject(rulesFile) ?? { open: [], reach: [] }));
     const host = await startHost({
-      ...{ stateDir, rootSocket: proxmox.rootSocket, ports, onGuests: () => publish() },
+      ...{ stateDir, rootSocket: proxmox.rootSocket, ports, network, uplink, onGuests: () => publish() },
       ...(options.sshPort === undefined ? {} : { sshPort: options.sshPort }),
     });
     closers.push(() => host.close());
+    const aws = await startAws({
+      machines: { stateDir, ports, uplink, labPublicKey: host.labPublicKey },
+      ...{ network, onServers: () => publish() },
+      ...(options.awsPort === undefined ? {} : { port: options.awsPort }),
+      ...(options.awsDelayMs === undefined ? {} : { delayMs: options.awsDelayMs }),
+    });
+    closers.push(() => aws.close());
+    const controls = await startControls(stateDir, { uplink, aws, keep: (rules) => (keep(rules), publish()) });
+    closers.push(async () => controls.close());
     const api = new RootApi(proxmox.rootSocket);
     const page = await openPage({ ...options, stateDir }, ports, api, host);
     closers.push(() => page.close());
@@ -111,12 +141,17 @@ export async function startLab(options: LabOptions, parts: { startProxmox?: Star
         hostPublicKey: host.hostPublicKey,
       },
       adminAddress: await adminAddress(api),
+      controlSocket: controls.socket,
+      aws: { url: aws.url, region: aws.region, credentialsFile: aws.credentialsFile },
+      ...(network === undefined
+        ? {}
+        : { network: { cidr: network.cidr, outside: network.outside, sshPort: network.sshPort } }),
       ...(host.limitation === undefined ? {} : { limitation: host.limitation }),
     };
-    const info = (): LabInfo => ({ ...fixed, guests: host.guests.list() });
+    const info = (): LabInfo => ({ ...fixed, guests: host.guests.list(), servers: aws.servers.list() });
     publish = () => writeLabFile(stateDir, info());
     publish();
-    return { info, host, close: closeAll };
+    return { info, host, aws, close: closeAll };
   } catch (error) {
     await closeAll();
     throw error;
@@ -130,11 +165,11 @@ async function startApi(
   given: StartProxmox | undefined,
 ): Promise<RunningProxmoxApi> {
   const start: StartProxmox = given ?? (await import("./proxmox/index.ts")).startProxmox;
-  const port = options.apiPort ?? ports.get("api");
+  const port = options.apiPort ?? (await ports.choose("api"));
   try {
     const running = await start({
       stateDir,
-      ...(port === 0 ? {} : { port }),
+      port,
       ...(options.fixture === undefined ? {} : { fixture: options.fixture }),
       ...(options.taskDelayMs === undefined ? {} : { taskDelayMs: options.taskDelayMs }),
       ...(options.recordTraffic === undefined ? {} : { recordTraffic: options.recordTraffic }),
@@ -147,7 +182,7 @@ async function startApi(
 }
 
 async function openPage(options: LabOptions, ports: Ports, api: RootApi, host: RunningHost): Promise<RunningPage> {
-  const port = options.pagePort ?? ports.get("page");
+  const port = options.pagePort ?? (await ports.choose("page"));
   const sshPorts = (): Map<number, number> => new Map(host.guests.list().map((guest) => [guest.vmid, guest.port]));
   try {
     const page = await startPage({ port, view: () => collectView(api, sshPorts(), options.stateDir) });
@@ -195,6 +230,9 @@ export async function startLabProcess(
     "api-port": options.apiPort,
     "ssh-port": options.sshPort,
     "page-port": options.pagePort,
+    "aws-port": options.awsPort,
+    "aws-delay-ms": options.awsDelayMs,
+    uplink: options.uplink === undefined ? undefined : JSON.stringify(options.uplink),
   }).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)]));
   if (options.recordTraffic === true) flags.push("--record-traffic");
   const entry = fileURLToPath(new URL("./main.ts", import.meta.url));

@@ -75,11 +75,16 @@ export function proxmoxvePlugin(version: string): OfficialPlugin {
 }
 
 export function commandPlugin(version: string): OfficialPlugin {
-  return {
-    name: "command",
-    version,
-    probe: `https://get.pulumi.com/releases/plugins/pulumi-resource-command-v${version}-${process.platform}-${goArch}.tar.gz`,
-  };
+  return pulumisOwn("command", version);
+}
+
+export function awsPlugin(version: string): OfficialPlugin {
+  return pulumisOwn("aws", version);
+}
+
+function pulumisOwn(name: string, version: string): OfficialPlugin {
+  const file = `pulumi-resource-${name}-v${version}-${process.platform}-${goArch}.tar.gz`;
+  return { name, version, probe: `https://get.pulumi.com/releases/plugins/${file}` };
 }
 
 /** Installs a plugin with the engine's installer into a home of its own and keeps its files as the artifact. */

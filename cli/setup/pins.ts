@@ -16,6 +16,7 @@ export interface Pins {
   readonly engine: string;
   readonly proxmoxve: string;
   readonly command: string;
+  readonly aws: string;
 }
 
 export function readPins(): Pins {
@@ -23,6 +24,7 @@ export function readPins(): Pins {
     engine: packageVersion("@pulumi/pulumi"),
     proxmoxve: packageVersion("@muhlba91/pulumi-proxmoxve"),
     command: packageVersion("@pulumi/command"),
+    aws: packageVersion("@pulumi/aws"),
   };
 }
 

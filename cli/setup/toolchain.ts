@@ -4,7 +4,14 @@ import { mkdir } from "node:fs/promises";
 import { delimiter, dirname, join, sep } from "node:path";
 import { type Progress, ensureArtifact } from "./artifact.ts";
 import { type Probe, probe } from "./network.ts";
-import { commandPlugin, engineArchive, officialEngine, officialPlugin, proxmoxvePlugin } from "./official.ts";
+import {
+  awsPlugin,
+  commandPlugin,
+  engineArchive,
+  officialEngine,
+  officialPlugin,
+  proxmoxvePlugin,
+} from "./official.ts";
 import { type Environment, cacheRoot, projectRoot } from "./paths.ts";
 import { nodeFile, readPins } from "./pins.ts";
 import { findOnPath, run } from "./process.ts";
@@ -16,7 +23,7 @@ import { parseVersion, versionMismatch } from "./versions.ts";
 export { ToolchainUnavailable } from "./errors.ts";
 
 /** `analyzer`: policy packs can run; `langhost`: plain `pulumi up` can run. Both come with an official engine. */
-export type Part = "engine" | "proxmoxve" | "command" | "analyzer" | "langhost";
+export type Part = "engine" | "proxmoxve" | "command" | "aws" | "analyzer" | "langhost";
 
 export interface Tool {
   /** Absolute path of the executable. The engine's is `<root>/bin/pulumi`, as `PulumiCommand.get({root})` wants it. */
@@ -85,8 +92,10 @@ async function onPath(lookup: Lookup, path: string, options: SourceOptions): Pro
   return undefined;
 }
 
-/** Where the lab's own `command` provider starts. */
-const commandStandIn = join(projectRoot, "lab", "providers", "command", "main.ts");
+/** Where one of the lab's own providers starts. */
+function standIn(name: "command" | "aws"): string {
+  return join(projectRoot, "lab", "providers", name, "main.ts");
+}
 
 /**
  * Finds, fetches or builds the engine and the named parts, and returns where they are and the environment to use
@@ -122,9 +131,9 @@ export async function ensureToolchain(asked: ToolchainOptions): Promise<Toolchai
   const providers: Record<string, Tool> = {};
   const folders: string[] = [engine.folder];
 
-  for (const plugin of [proxmoxvePlugin(pins.proxmoxve), commandPlugin(pins.command)]) {
+  for (const plugin of [proxmoxvePlugin(pins.proxmoxve), commandPlugin(pins.command), awsPlugin(pins.aws)]) {
     const { name, version } = plugin;
-    if ((name !== "proxmoxve" && name !== "command") || !need.has(name)) continue;
+    if ((name !== "proxmoxve" && name !== "command" && name !== "aws") || !need.has(name)) continue;
     const file = `pulumi-resource-${name}`;
     const found = await obtain(
       {
@@ -140,7 +149,7 @@ export async function ensureToolchain(asked: ToolchainOptions): Promise<Toolchai
         own:
           name === "proxmoxve"
             ? await proxmoxveRecipe(version)
-            : await scriptRecipe(name, version, file, standInScript(nodeFile, commandStandIn)),
+            : await scriptRecipe(name, version, file, standInScript(nodeFile, standIn(name))),
         ownSource: name === "proxmoxve" ? "built" : "stand-in",
       },
       options,

@@ -23,7 +23,7 @@ function pathFields(name: string): readonly [prefix: string, name: string] | und
 }
 
 /** Whether a path can be written into such an archive. */
-function fitsUstar(name: string): boolean {
+export function fitsUstar(name: string): boolean {
   return pathFields(name) !== undefined;
 }
 

@@ -1,4 +1,5 @@
-// Who may log in to a guest: what its cloud-init configuration says, as cloud-init would apply it.
+// Who may log in to a guest: what its cloud-init configuration says, as cloud-init would apply it; in a container, the
+// keys that it was made with.
 import { parse } from "yaml";
 import { isRecord } from "./files.ts";
 
@@ -15,6 +16,12 @@ export function guestAccess(config: Readonly<Record<string, unknown>>, userData:
   const keys = typeof config["sshkeys"] === "string" ? keyLines(decode(config["sshkeys"])) : [];
   const name = typeof config["ciuser"] === "string" ? config["ciuser"] : "root";
   return { users: keys.length === 0 ? [] : [{ name, keys }] };
+}
+
+/** Root with the keys that Proxmox wrote into a container's root file system. */
+export function containerAccess(rootKeys: string): GuestAccess {
+  const keys = keyLines(rootKeys);
+  return { users: keys.length === 0 ? [] : [{ name: "root", keys }] };
 }
 
 /** `user=local:snippets/x.yaml,network=…` gives the file name of the user part on storage `local`. */

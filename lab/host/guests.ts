@@ -1,17 +1,13 @@
 // Guests that answer SSH: every running Linux guest of the API gets a private root, a port and its cloud-init's keys.
-import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { isErrno, readIfPresent } from "./files.ts";
-import { guestAccess, userSnippet } from "./guest-access.ts";
-import { ensureKeyPair } from "./keys.ts";
-import type { Ports } from "./ports.ts";
-import { ensurePrivateRoot } from "./private-root.ts";
+import { isRecord, readIfPresent } from "./files.ts";
+import { containerAccess, guestAccess, userSnippet } from "./guest-access.ts";
+import { forgetMachine, openMachine } from "./machine.ts";
+import type { GuestAccess } from "./guest-access.ts";
+import type { Machine, MachinesOptions } from "./machine.ts";
+import type { LabNetwork } from "./network.ts";
 import { textOf } from "./root-api.ts";
 import type { RootApi } from "./root-api.ts";
-import { startSandbox } from "./sandbox.ts";
-import type { Sandbox } from "./sandbox.ts";
-import { startSshServer } from "./ssh-server.ts";
-import type { SshServer } from "./ssh-server.ts";
 
 export interface ReachableGuest {
   vmid: number;
@@ -20,21 +16,21 @@ export interface ReachableGuest {
   port: number;
   users: string[];
   hostPublicKey: string;
+  /** Its address in the lab's network; absent where this computer cannot have one. */
+  address?: string;
+  /** Ports that are open there. */
+  open: { host: string; port: number }[];
 }
 
 interface Open {
-  info: ReachableGuest;
-  server: SshServer;
-  sandbox: Sandbox;
+  info: Omit<ReachableGuest, "open">;
+  machine: Machine;
 }
 
-export interface GuestsOptions {
-  stateDir: string;
+export interface GuestsOptions extends MachinesOptions {
   hostRoot: string;
   api: RootApi;
-  ports: Ports;
-  /** The lab's own client key opens every guest as root, as a console would. */
-  labPublicKey: string;
+  network: LabNetwork | undefined;
   onChange: (guests: ReachableGuest[]) => void;
   pollMs?: number;
 }
@@ -63,7 +59,10 @@ export class Guests {
   }
 
   list(): ReachableGuest[] {
-    return [...this.#open.values()].map((open) => open.info).sort((a, b) => a.vmid - b.vmid);
+    const { uplink } = this.#options;
+    return [...this.#open.values()]
+      .map(({ info }) => ({ ...info, open: uplink.openOf(keyOf(info.vmid)) }))
+      .sort((a, b) => a.vmid - b.vmid);
   }
 
   refresh(): Promise<void> {
@@ -94,15 +93,10 @@ export class Guests {
     for (const vmid of new Set([...this.#known, ...this.#open.keys()])) {
       if (present.has(vmid)) continue;
       changed = (await this.#shut(vmid)) || changed;
-      rmSync(this.#folder(vmid), { recursive: true, force: true });
-      this.#options.ports.forget(`guest-${vmid}`);
+      forgetMachine(this.#options, keyOf(vmid));
     }
     this.#known = present;
     if (changed) this.#options.onChange(this.list());
-  }
-
-  #folder(vmid: number): string {
-    return join(this.#options.stateDir, "roots", `guest-${vmid}`);
   }
 
   async #launch(vmid: number, row: Record<string, unknown>): Promise<boolean> {
@@ -111,51 +105,63 @@ export class Guests {
     const settings = Object.fromEntries(Object.entries(config ?? {}));
     if (kind === "qemu" && !/^l2/.test(textOf(settings["ostype"]) || "l26")) return false;
     const name = textOf(row["name"]) || textOf(settings["hostname"]) || `guest-${vmid}`;
+    const { users } =
+      kind === "lxc" ? containerAccess(await this.#rootKeys(settings["rootfs"])) : this.#cloudInit(settings);
+    const address = this.#options.network?.guestAddress(vmid);
+    const addresses = await this.#addresses(`/nodes/${textOf(row["node"])}/${kind}/${vmid}`, kind);
+    const machine = await openMachine(this.#options, { key: keyOf(vmid), name, users, address, addresses });
+    const { port, hostPublicKey } = machine;
+    const place = address === undefined ? {} : { address };
+    const info = { vmid, name, host: "127.0.0.1" as const, port, users: machine.users, hostPublicKey, ...place };
+    this.#open.set(vmid, { info, machine });
+    return true;
+  }
+
+  #cloudInit(settings: Readonly<Record<string, unknown>>): GuestAccess {
     const snippet = userSnippet(settings["cicustom"]);
     const userData =
       snippet === undefined ? undefined : readIfPresent(join(this.#options.hostRoot, "var/lib/vz/snippets", snippet));
-    const access = guestAccess(settings, userData);
-    const keys = ensureKeyPair(join(this.#options.stateDir, "keys"), `guest-${vmid}`);
-    const allKeys = [...access.users.flatMap((user) => user.keys), this.#options.labPublicKey];
-    const root = ensurePrivateRoot({
-      folder: this.#folder(vmid),
-      hostName: name,
-      kind: "guest",
-      authorizedKeys: allKeys,
-    });
-    const sandbox = await startSandbox({ root, hostName: name });
-    const labKey = this.#options.labPublicKey;
-    const authorizedKeys = (user: string): string[] => [
-      ...access.users.filter((entry) => entry.name === user).flatMap((entry) => entry.keys),
-      ...(user === "root" || access.users.some((entry) => entry.name === user) ? [labKey] : []),
-    ];
-    const start = (port: number): Promise<SshServer> =>
-      startSshServer({ root, sandbox, hostKey: keys.privateKey, authorizedKeys, port });
-    const server = await start(this.#options.ports.get(`guest-${vmid}`)).catch((error: unknown) => {
-      if (isErrno(error, "EADDRINUSE")) return start(0);
-      sandbox.close();
-      throw error;
-    });
-    this.#options.ports.remember(`guest-${vmid}`, server.port);
-    const users = [...new Set(["root", ...access.users.map((user) => user.name)])];
-    const info: ReachableGuest = {
-      vmid,
-      name,
-      host: "127.0.0.1",
-      port: server.port,
-      users,
-      hostPublicKey: keys.publicKey,
-    };
-    this.#open.set(vmid, { info, server, sandbox });
-    return true;
+    return guestAccess(settings, userData);
+  }
+
+  /** What Proxmox wrote into a container's root file system as root's keys. */
+  async #rootKeys(rootfs: unknown): Promise<string> {
+    const [volid] = textOf(rootfs).split(",");
+    const volumes = (await this.#options.api.labState())["volumes"];
+    const volume = (Array.isArray(volumes) ? volumes : []).filter(isRecord).find((one) => one["volid"] === volid);
+    return textOf(volume?.["rootKeys"]);
+  }
+
+  /** What the guest says itself that its addresses are; none where it says nothing. */
+  async #addresses(path: string, kind: "qemu" | "lxc"): Promise<string[]> {
+    try {
+      const { api } = this.#options;
+      const rows = kind === "lxc" ? await api.list(`${path}/interfaces`) : await agentInterfaces(api, path);
+      const listed = rows.flatMap((row) => (Array.isArray(row["ip-addresses"]) ? row["ip-addresses"] : []));
+      return listed
+        .filter(isRecord)
+        .map((entry) => textOf(entry["ip-address"]))
+        .filter((address) => /^\d+(\.\d+){3}$/.test(address) && !address.startsWith("127."));
+    } catch {
+      return [];
+    }
   }
 
   async #shut(vmid: number): Promise<boolean> {
     const open = this.#open.get(vmid);
     if (open === undefined) return false;
     this.#open.delete(vmid);
-    open.sandbox.close();
-    await open.server.close();
+    await open.machine.close();
     return true;
   }
+}
+
+function keyOf(vmid: number): string {
+  return `guest-${vmid}`;
+}
+
+async function agentInterfaces(api: RootApi, path: string): Promise<Record<string, unknown>[]> {
+  const said = await api.get(`${path}/agent/network-get-interfaces`);
+  const rows = isRecord(said) ? said["result"] : undefined;
+  return Array.isArray(rows) ? rows.filter(isRecord) : [];
 }

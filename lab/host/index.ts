@@ -4,12 +4,14 @@ import { isErrno } from "./files.ts";
 import { Guests } from "./guests.ts";
 import type { ReachableGuest } from "./guests.ts";
 import { ensureKeyPair } from "./keys.ts";
+import type { LabNetwork } from "./network.ts";
 import type { Ports } from "./ports.ts";
 import { ensurePrivateRoot } from "./private-root.ts";
 import { RootApi } from "./root-api.ts";
 import { startSandbox } from "./sandbox.ts";
 import { startSshServer } from "./ssh-server.ts";
 import type { SshLimits } from "./ssh-server.ts";
+import { Uplink } from "./uplink.ts";
 
 export interface HostOptions {
   stateDir: string;
@@ -20,6 +22,10 @@ export interface HostOptions {
   hostName?: string;
   limits?: Partial<SshLimits>;
   guestPollMs?: number;
+  /** The machines' own network. @default none: they have no addresses there */
+  network?: LabNetwork | undefined;
+  /** How machines reach one another. @default nothing is open but SSH */
+  uplink?: Uplink;
   onGuests?: (guests: ReachableGuest[]) => void;
 }
 
@@ -28,10 +34,13 @@ export interface RunningHost {
   privateKeyFile: string;
   privateKey: string;
   hostPublicKey: string;
+  /** Of the lab's own client key, which opens every machine. */
+  labPublicKey: string;
   /** The folder the host sees as `/`. */
   root: string;
   limitation: string | undefined;
   guests: Guests;
+  uplink: Uplink;
   close: () => Promise<void>;
 }
 
@@ -52,10 +61,11 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     authorizedKeys: [client.publicKey],
   });
   const sandbox = await startSandbox({ root, rootSocket: options.rootSocket, hostName });
-  const port = options.sshPort ?? options.ports.get("ssh");
+  const port = options.sshPort ?? (await options.ports.choose("ssh"));
   const authorizedKeys = (user: string): string[] => (user === "root" ? [client.publicKey] : []);
+  const uplink = options.uplink ?? new Uplink(options.network, { open: [], reach: [] });
   const server = await startSshServer({
-    ...{ root, sandbox, hostKey: hostKey.privateKey, authorizedKeys, port },
+    ...{ root, sandbox, hostKey: hostKey.privateKey, authorizedKeys, port, forwarding: uplink },
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   }).catch((error: unknown) => {
     sandbox.close();
@@ -69,6 +79,8 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
       api: new RootApi(options.rootSocket),
       ports: options.ports,
       labPublicKey: client.publicKey,
+      network: options.network,
+      uplink,
     },
     onChange: options.onGuests ?? (() => undefined),
     ...(options.guestPollMs === undefined ? {} : { pollMs: options.guestPollMs }),
@@ -79,11 +91,14 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     privateKeyFile: client.privateKeyFile,
     privateKey: client.privateKey,
     hostPublicKey: hostKey.publicKey,
+    labPublicKey: client.publicKey,
     root,
     limitation: sandbox.kind === "unavailable" ? sandbox.reason : undefined,
     guests,
+    uplink,
     close: async () => {
       await guests.close();
+      await uplink.close();
       sandbox.close();
       await server.close();
     },

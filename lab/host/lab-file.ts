@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { linkSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno, isRecord, privateFolder, readJsonObject, writeFileAtomic } from "./files.ts";
+import type { ReachableServer } from "../aws/machines.ts";
 import type { ReachableGuest } from "./guests.ts";
 
 export interface LabInfo {
@@ -22,7 +23,18 @@ export interface LabInfo {
   adminAddress: string;
   /** Why commands cannot run over SSH on this system; absent where they can. */
   limitation?: string;
+  /** Unix socket of the lab's controls: uplink and faults (lab/control.ts). */
+  controlSocket: string;
+  /** The AWS stand-in; the file is one for AWS_SHARED_CREDENTIALS_FILE, with the profiles `default` and `reaper`. */
+  aws: { url: string; region: string; credentialsFile: string };
+  /**
+   * The machines' own network on this computer: where programs outside listen for them, and the port of SSH at each
+   * machine's address. Absent where there is none.
+   */
+  network?: { cidr: string; outside: string; sshPort: number };
   guests: ReachableGuest[];
+  /** Servers of the AWS stand-in. */
+  servers: ReachableServer[];
 }
 
 export class LabAlreadyRunning extends Error {
@@ -109,6 +121,7 @@ function isLabInfo(value: unknown): value is LabInfo {
     "rootSocket",
     "pageUrl",
     "adminAddress",
+    "controlSocket",
   ];
   const ssh = value["ssh"];
   return (
@@ -117,6 +130,8 @@ function isLabInfo(value: unknown): value is LabInfo {
     isRecord(ssh) &&
     typeof ssh["port"] === "number" &&
     ["host", "user", "privateKeyFile", "hostPublicKey"].every((key) => typeof ssh[key] === "string") &&
-    Array.isArray(value["guests"])
+    isRecord(value["aws"]) &&
+    Array.isArray(value["guests"]) &&
+    Array.isArray(value["servers"])
   );
 }

@@ -1,6 +1,7 @@
 // Ports of one state folder stay the same from start to start: stacks hold them in their state.
 import { join } from "node:path";
 import { readJsonObject, writeFileAtomic } from "./files.ts";
+import { freePort } from "./freePort.ts";
 
 export class Ports {
   readonly #file: string;
@@ -15,6 +16,11 @@ export class Ports {
 
   get(name: string): number {
     return this.#ports[name] ?? 0;
+  }
+
+  /** The one of before, or a free one. */
+  async choose(name: string): Promise<number> {
+    return this.#ports[name] ?? (await freePort());
   }
 
   remember(name: string, port: number): void {

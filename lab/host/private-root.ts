@@ -6,6 +6,7 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   rmSync,
   symlinkSync,
@@ -13,7 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { privateFolder, writeFileAtomic } from "./files.ts";
-import { systemTools, proxmoxTools } from "./shims/tools.ts";
+import { guestTools, proxmoxTools, systemTools } from "./shims/tools.ts";
 
 export interface PrivateRootOptions {
   folder: string;
@@ -21,6 +22,8 @@ export interface PrivateRootOptions {
   kind: "proxmox" | "guest";
   /** `key type, base64` lines for root's authorized_keys; shown to programs that look, not used for the lab's own check. */
   authorizedKeys: readonly string[];
+  /** Accounts that the image or cloud-init made, beside root. @default none */
+  accounts?: readonly string[];
 }
 
 const ownFolders = [
@@ -46,7 +49,7 @@ const ownFolders = [
   ],
   ...["run/lock", "tmp", "opt", "srv", "mnt", "media", "home", "boot", "proc", "sys", "dev/shm", "dev/pts"],
   ...["usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin", "usr/local/lib"],
-  ...[".lab/old", ".lab/system-bin", ".lab/system-sbin", ".lab/shims", ".lab/bin", ".lab/state"],
+  ...[".lab/old", ".lab/system-bin", ".lab/system-sbin", ".lab/shims", ".lab/bin", ".lab/node_modules"],
 ];
 const proxmoxFolders = [
   ...["snippets", "template/iso", "template/cache", "dump", "images", "import", "private"].map(
@@ -105,7 +108,7 @@ function mirrorSystemLayout(root: string): void {
 
 /** /usr/bin and /usr/sbin: links to the system's programs, except those that the lab answers itself. */
 function writeTools(root: string, kind: "proxmox" | "guest"): void {
-  const own = new Map(kind === "proxmox" ? [...systemTools, ...proxmoxTools] : systemTools);
+  const own = new Map([...systemTools, ...(kind === "proxmox" ? proxmoxTools : guestTools)]);
   const hidden = new Set(["nvidia-smi", "poweroff", "reboot", "halt", "shutdown", "sudo", ...own.keys()]);
   for (const folder of ["bin", "sbin"]) {
     const system = `/usr/${folder}`;
@@ -116,12 +119,19 @@ function writeTools(root: string, kind: "proxmox" | "guest"): void {
     for (const [tool, where] of own) {
       if (where !== `/usr/${folder}`) continue;
       wanted.set(tool, `/.lab/bin/${tool}`);
-      const script = `#!/bin/sh\nexec /.lab/node --no-warnings /.lab/shims/main.ts ${tool} "$@"\n`;
+      const name = kind === "guest" && guestTools.has(tool) ? `guest-${tool}` : tool;
+      const script = `#!/bin/sh\nexec /.lab/node --no-warnings /.lab/shims/main.ts ${name} "$@"\n`;
       writeFileSync(join(root, ".lab/bin", tool), script, { mode: 0o755 });
     }
     syncLinks(join(root, "usr", folder), wanted);
   }
   writeFileSync(join(root, ".lab/package.json"), '{"type":"module"}\n');
+}
+
+/** What a boot empties: /run, as the memory file system that it is on a real machine. */
+export function emptyRuntime(root: string): void {
+  rmSync(join(root, "run"), { recursive: true, force: true });
+  for (const folder of ["run/lock", "run/systemd/system"]) mkdirSync(join(root, folder), { recursive: true });
 }
 
 function syncLinks(folder: string, wanted: ReadonlyMap<string, string>): void {
@@ -161,6 +171,18 @@ function writeIdentity(root: string, options: PrivateRootOptions): void {
   for (const [path, text] of Object.entries(initial)) {
     if (!existsSync(join(root, path))) writeFileAtomic(join(root, path), text, 0o644);
   }
+  addAccounts(join(root, "etc/passwd"), options.accounts ?? []);
   chmodSync(join(root, "root/.ssh"), 0o700);
   writeFileAtomic(join(root, "root/.ssh/authorized_keys"), options.authorizedKeys.map((key) => `${key}\n`).join(""));
+}
+
+/** A machine of the lab has one uid, so each account is another name of root's. */
+function addAccounts(passwd: string, names: readonly string[]): void {
+  const text = readFileSync(passwd, "utf8");
+  const lines = text.split("\n");
+  const fresh = names.filter(
+    (name) => /^[a-z_][\w-]{0,31}$/.test(name) && !lines.some((line) => line.startsWith(`${name}:`)),
+  );
+  if (fresh.length > 0)
+    writeFileAtomic(passwd, text + fresh.map((name) => `${name}:x:0:0::/root:/bin/bash\n`).join(""), 0o644);
 }

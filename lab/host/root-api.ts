@@ -22,6 +22,12 @@ export class RootApi {
     return Array.isArray(data) ? data.filter(isRecord) : [];
   }
 
+  /** What the lab's API tells nobody else: `GET /lab/state`. */
+  async labState(): Promise<Record<string, unknown>> {
+    const body = await this.raw("/lab/state");
+    return isRecord(body) && isRecord(body["data"]) ? body["data"] : {};
+  }
+
   raw(path: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const call = request(

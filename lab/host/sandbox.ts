@@ -11,6 +11,8 @@ export interface SandboxOptions {
   /** Unix socket bound at /.lab/pve.sock, for the machine that is the Proxmox host. */
   rootSocket?: string;
   hostName: string;
+  /** Folder of npm packages for the machine's supervisor, which needs koffi to hear sd_notify. @default none */
+  modules?: string;
 }
 
 export type Sandbox =
@@ -30,7 +32,7 @@ export const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 /** The commands that build the root inside the new namespaces; paths come as positional arguments, never as text. */
 const mountScript = `set -e
 read -r outer_pid _ < /proc/self/stat
-root=$1; node=$2; shims=$3; socket=$4; name=$5
+root=$1; node=$2; shims=$3; socket=$4; name=$5; modules=$6
 mount --bind "$root" "$root"
 cd "$root"
 for entry in /usr/*; do
@@ -50,6 +52,7 @@ for device in ${deviceNodes.join(" ")}; do
   if [ -e "/dev/$device" ]; then mount --bind "/dev/$device" "./dev/$device"; fi
 done
 mount --bind -o ro "$node" ./.lab/node
+if [ -n "$modules" ]; then mount --bind -o ro "$modules" ./.lab/node_modules; fi
 mount --bind -o ro "$shims" ./.lab/shims
 if [ -n "$socket" ]; then mount --bind "$socket" ./.lab/pve.sock; fi
 mount -t proc proc ./proc 2>/dev/null || true
@@ -85,7 +88,16 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       "--kill-child",
       "/bin/sh",
       "-c",
-    ].concat([mountScript, "sh", options.root, process.execPath, shims, options.rootSocket ?? "", options.hostName]),
+    ].concat([
+      mountScript,
+      "sh",
+      options.root,
+      process.execPath,
+      shims,
+      options.rootSocket ?? "",
+      options.hostName,
+      options.modules ?? "",
+    ]),
     { stdio: ["pipe", "pipe", "pipe"], env: { PATH: `${searchPath}:${process.env["PATH"] ?? ""}` }, detached: true },
   );
   holder.stdin.on("error", () => undefined);

@@ -2,6 +2,7 @@
 import type { ChildProcess } from "node:child_process";
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import ssh2 from "ssh2";
 import type { AuthContext, Connection, ServerChannel, Session } from "ssh2";
 import { killGroup } from "./sandbox.ts";
@@ -24,6 +25,13 @@ export interface SshServerOptions {
   /** 0 lets the system choose. */
   port: number;
   limits?: Partial<SshLimits>;
+  /** Where connections may be forwarded to, as by `ssh -J`. @default nowhere */
+  forwarding?: Forwarding;
+}
+
+export interface Forwarding {
+  mayForward: (address: string, port: number) => boolean;
+  forward: (socket: Duplex, address: string, port: number) => Promise<void>;
 }
 
 export interface SshLimits {
@@ -103,6 +111,11 @@ function serveConnection(connection: Connection, options: SshServerOptions, limi
     else context.reject(["publickey"]);
   });
   connection.on("ready", () => clearTimeout(grace));
+  connection.on("tcpip", (accept, reject, info) => {
+    const { forwarding } = options;
+    if (forwarding?.mayForward(info.destIP, info.destPort) !== true) return void reject();
+    void forwarding.forward(accept(), info.destIP, info.destPort);
+  });
   connection.on("session", (accept, reject) => {
     if (sessions >= limits.maxSessionsEach) return void reject();
     sessions += 1;

@@ -28,6 +28,29 @@ const koffiBeside: Plugin = {
   },
 };
 
+/**
+ * ssh2 works without its two native parts, which are faster ciphers and a look at the processor: it asks for them, and
+ * goes on when they are not there. So the bundle stays the same on every machine.
+ */
+const ssh2Plain: Plugin = {
+  name: "ssh2-plain",
+  setup(build) {
+    build.onResolve({ filter: /^cpu-features$|\/sshcrypto\.node$/ }, ({ path: name }) => ({
+      path: name,
+      namespace: "ssh2-plain",
+    }));
+    build.onLoad({ filter: /.*/, namespace: "ssh2-plain" }, () => ({
+      contents: 'throw new Error("left out of the bundle");',
+      loader: "js",
+    }));
+    // Two modules ask for their folder, which an ES module has none of: for a program of Windows, and for nothing.
+    build.onLoad({ filter: /\/ssh2\/lib\/(?:agent|protocol\/crypto\/poly1305)\.js$/ }, async ({ path: file }) => ({
+      contents: `const __dirname = "/";\n${await readFile(file, "utf8")}`,
+      loader: "js",
+    }));
+  },
+};
+
 export interface Bundle {
   readonly version: string;
   /** `hive-agent.mjs`. */
@@ -68,7 +91,7 @@ export async function bundleAgent(): Promise<Bundle> {
     banner: {
       js: 'import { createRequire as hiveCreateRequire } from "node:module"; const require = hiveCreateRequire(import.meta.url);',
     },
-    plugins: [koffiBeside],
+    plugins: [koffiBeside, ssh2Plain],
   });
   const output = (ending: string): Buffer => {
     const file = result.outputFiles.find(({ path: name }) => name.endsWith(ending));

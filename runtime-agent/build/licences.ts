@@ -16,8 +16,14 @@ function textOf(manifest: unknown, key: string): string {
   return typeof value === "string" ? value : "";
 }
 
+/** The licence as a manifest names it: old ones (ssh2) still have a list, `licenses: [{ type }]`. */
+function licenceOf(manifest: unknown): string {
+  const listed: unknown = typeof manifest === "object" && manifest !== null && Reflect.get(manifest, "licenses");
+  return textOf(manifest, "license") || (Array.isArray(listed) && listed.length === 1 ? textOf(listed[0], "type") : "");
+}
+
 /** Licences that may be shipped: permissive ones only. */
-const permissive = new Set(["MIT", "ISC", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "0BSD"]);
+const permissive = new Set(["MIT", "ISC", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "0BSD", "Unlicense"]);
 
 /** Name, version and licence text of each package. Throws when one has none, or one that is not permissive. */
 export async function licenceNotes(root: string, packages: readonly string[]): Promise<string> {
@@ -25,7 +31,7 @@ export async function licenceNotes(root: string, packages: readonly string[]): P
     packages.map(async (folder) => {
       const place = path.join(root, folder);
       const manifest: unknown = JSON.parse(await readFile(path.join(place, "package.json"), "utf8"));
-      const licence = textOf(manifest, "license");
+      const licence = licenceOf(manifest);
       const name = `${textOf(manifest, "name")} ${textOf(manifest, "version")}`;
       if (!permissive.has(licence)) throw new Error(`${name}: licence "${licence}" may not be shipped`);
       const file = (await readdir(place)).toSorted().find((entry) => /^licen[cs]e(?:\.(?:md|txt))?$/i.test(entry));

@@ -3,6 +3,7 @@
  * and mistakes are answered at once, and a GPU child never loads the rest.
  */
 import { parseArgs } from "node:util";
+import type { Fault } from "../../components/shared/faults.ts";
 import { nearestName } from "../../components/shared/nearestName.ts";
 import { version } from "./shared/version.ts";
 
@@ -10,14 +11,23 @@ const help = `hive-agent ${version}
 
   hive-agent keeper --side arbiter|host [--config FILE] [--check]
                                   run the Keeper; --check only checks the configuration
+  hive-agent sentinel [--config FILE] [--check]
+                                  run the Sentinel: signals to heavy agents, never their code
+  hive-agent runner [--config FILE] [--check]
+                                  run the agent of a throwaway server when it is asked for
+  hive-agent signal --name NAME [--runtime DIR]
+                                  hand a signed signal on stdin to the runner of this machine
+  hive-agent farewell [--runtime DIR]
+                                  tell the Sentinel that this server is being taken down
   hive-agent doctor [--config FILE] [--json]
                                   what is in the way on this machine, and how to repair it
   hive-agent status [--watch] [--json] [--config FILE | --runtime DIR]
                                   what the running agent does
-  hive-agent schema               JSON Schema of the configuration
+  hive-agent schema [--role keeper|sentinel|runner]
+                                  JSON Schema of the configuration
   hive-agent version
 
-  --config FILE   default /etc/hive-agent/keeper.yaml
+  --config FILE   default /etc/hive-agent/ROLE.yaml; doctor and status take the one that is there
   --help          this text
 
 Exit status: 0 done, 1 failed, 64 wrong usage, 78 configuration refused.
@@ -25,20 +35,27 @@ Exit status: 0 done, 1 failed, 64 wrong usage, 78 configuration refused.
 
 const usageError = 64;
 const configRefused = 78;
-const commands = ["keeper", "doctor", "status", "schema", "version", "help"];
+const runnerRuntime = "/run/hive-agent/runner";
 const options = {
   keeper: ["side", "config", "check"],
+  sentinel: ["config", "check"],
+  runner: ["config", "check"],
+  signal: ["name", "runtime"],
+  farewell: ["runtime"],
   doctor: ["config", "json"],
   status: ["config", "json", "watch", "runtime"],
-  schema: [],
+  schema: ["role"],
   version: [],
 } as const;
 type Command = keyof typeof options;
+const commands = [...Object.keys(options), "help"];
 
 const kinds = {
   side: { type: "string" },
   config: { type: "string" },
   runtime: { type: "string" },
+  name: { type: "string" },
+  role: { type: "string" },
   check: { type: "boolean" },
   json: { type: "boolean" },
   watch: { type: "boolean" },
@@ -47,8 +64,10 @@ const kinds = {
 
 interface Given {
   readonly side?: string | undefined;
-  readonly config: string;
+  readonly config?: string | undefined;
   readonly runtime?: string | undefined;
+  readonly name?: string | undefined;
+  readonly role?: string | undefined;
   readonly check: boolean;
   readonly json: boolean;
   readonly watch: boolean;
@@ -87,7 +106,7 @@ function readOptions(command: Command, argv: readonly string[]): Given {
         known.map((name) => `--${name}`),
       );
     }
-    const wantsText = token.name === "side" || token.name === "config" || token.name === "runtime";
+    const wantsText = ["side", "config", "runtime", "name", "role"].includes(token.name);
     if (wantsText !== (token.value !== undefined && token.value !== "")) {
       throw new UsageError(`${token.rawName} ${wantsText ? "needs a value" : "takes no value"}`);
     }
@@ -96,8 +115,10 @@ function readOptions(command: Command, argv: readonly string[]): Given {
     typeof value === "string" ? value : undefined;
   return {
     side: text(values.side),
-    config: text(values.config) ?? "/etc/hive-agent/keeper.yaml",
+    config: text(values.config),
     runtime: text(values.runtime),
+    name: text(values.name),
+    role: text(values.role),
     check: values.check === true,
     json: values.json === true,
     watch: values.watch === true,
@@ -105,46 +126,99 @@ function readOptions(command: Command, argv: readonly string[]): Given {
   };
 }
 
-async function keeper({ side, config: file, check }: Given): Promise<number> {
-  if (side !== "arbiter" && side !== "host") throw new UsageError("keeper needs --side arbiter or --side host");
-  const { loadKeeperConfig } = await import("./shared/config.ts");
+/** Tells the faults of a configuration. */
+async function refuse(file: string, faults: readonly Fault[]): Promise<number> {
   const { describeFault } = await import("../../components/shared/faults.ts");
+  process.stderr.write(`${file}: ${String(faults.length)} fault(s)\n`);
+  for (const fault of faults) process.stderr.write(`  - ${describeFault(fault)}\n`);
+  return configRefused;
+}
+
+function faultless(file: string): number {
+  process.stdout.write(`${file}: no fault\n`);
+  return 0;
+}
+
+async function keeper({ side, config, check }: Given): Promise<number> {
+  if (side !== "arbiter" && side !== "host") throw new UsageError("keeper needs --side arbiter or --side host");
+  const { configFileOf, loadKeeperConfig } = await import("./shared/config.ts");
+  const file = config ?? configFileOf("keeper");
   const checked = await loadKeeperConfig(file);
-  const wrongSide =
-    checked.ok && checked.value.side !== side
-      ? [{ property: "side", value: checked.value.side, limit: `--side ${side}`, fix: "Start the other side." }]
-      : [];
-  if (!checked.ok || wrongSide.length > 0) {
-    const faults = checked.ok ? wrongSide : checked.faults;
-    process.stderr.write(`${file}: ${String(faults.length)} fault(s)\n`);
-    for (const fault of faults) process.stderr.write(`  - ${describeFault(fault)}\n`);
-    return configRefused;
+  if (!checked.ok) return refuse(file, checked.faults);
+  const { side: configured } = checked.value;
+  if (configured !== side) {
+    const fix = "Start the other side.";
+    return refuse(file, [{ property: "side", value: configured, limit: `--side ${side}`, fix }]);
   }
-  if (check) {
-    process.stdout.write(`${file}: no fault\n`);
-    return 0;
-  }
+  if (check) return faultless(file);
   const { runKeeper } = await import("./keeper/run.ts");
   return runKeeper({ side, config: checked.value, configFile: file });
+}
+
+async function sentinel({ config, check }: Given): Promise<number> {
+  const { configFileOf, loadSentinelConfig } = await import("./shared/config.ts");
+  const file = config ?? configFileOf("sentinel");
+  const checked = await loadSentinelConfig(file);
+  if (!checked.ok) return refuse(file, checked.faults);
+  if (check) return faultless(file);
+  const { runSentinel } = await import("./sentinel/run.ts");
+  return runSentinel({ config: checked.value });
+}
+
+async function runner({ config, check }: Given): Promise<number> {
+  const { configFileOf, loadRunnerConfig } = await import("./shared/config.ts");
+  const file = config ?? configFileOf("runner");
+  const checked = await loadRunnerConfig(file);
+  if (!checked.ok) return refuse(file, checked.faults);
+  if (check) return faultless(file);
+  const { runRunner } = await import("./runner/daemon.ts");
+  return runRunner({ config: checked.value });
+}
+
+async function schema({ role = "keeper" }: Given): Promise<number> {
+  const { roles, roleSchema } = await import("./shared/roleSchema.ts");
+  const known = roles.find((one) => one === role);
+  if (known === undefined) throw unknown("role", role, roles);
+  process.stdout.write(`${JSON.stringify(await roleSchema(known), undefined, 2)}\n`);
+  return 0;
+}
+
+/** The runner of this machine; `--name` is what its callers write, and it checks that itself. */
+async function signal({ name, runtime = runnerRuntime }: Given): Promise<number> {
+  if (name === undefined) throw new UsageError("signal needs --name NAME");
+  return (await import("./runner/signalCommand.ts")).runSignalCommand({ runtime });
+}
+
+async function farewell({ runtime = runnerRuntime }: Given): Promise<number> {
+  return (await import("./runner/farewellCommand.ts")).runFarewellCommand({ runtime });
 }
 
 async function run(command: Command, given: Given): Promise<number> {
   switch (command) {
     case "keeper":
       return keeper(given);
+    case "sentinel":
+      return sentinel(given);
+    case "runner":
+      return runner(given);
+    case "signal":
+      return signal(given);
+    case "farewell":
+      return farewell(given);
     case "doctor":
-      return (await import("./shared/doctor/command.ts")).runDoctor(given);
+      return (await import("./shared/doctor/command.ts")).runDoctor({ ...given, config: await configOf(given) });
     case "status":
-      return (await import("./shared/status/command.ts")).runStatus(given);
-    case "schema": {
-      const { keeperJsonSchema } = await import("../../components/shared/agent/keeperConfig.ts");
-      process.stdout.write(`${JSON.stringify(keeperJsonSchema(), undefined, 2)}\n`);
-      return 0;
-    }
+      return (await import("./shared/status/command.ts")).runStatus({ ...given, config: await configOf(given) });
+    case "schema":
+      return schema(given);
     case "version":
       process.stdout.write(`${version}\n`);
       return 0;
   }
+}
+
+async function configOf({ config }: Given): Promise<string> {
+  return config ?? (await import("./shared/config.ts")).installedConfigFile();
 }
 
 async function main(argv: readonly string[]): Promise<number | undefined> {

@@ -8,7 +8,7 @@ import { realClock } from "../../runtime-agent/src/shared/clock.ts";
 import { ArbiterSite } from "../support/arbiterDaemon.ts";
 import type { AgentProgram } from "../support/arbiterDaemon.ts";
 import { programOrSkip } from "../support/arbiterScene.ts";
-import { freePort } from "../support/freePort.ts";
+import { freePort } from "../../lab/host/freePort.ts";
 
 describe("arbiter daemon: health", () => {
   let program: AgentProgram;

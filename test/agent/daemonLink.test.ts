@@ -11,7 +11,7 @@ import { ArbiterSite } from "../support/arbiterDaemon.ts";
 import type { AgentProgram } from "../support/arbiterDaemon.ts";
 import { configureScene, night, openScene, programOrSkip } from "../support/arbiterScene.ts";
 import type { Scene } from "../support/arbiterScene.ts";
-import { freePort } from "../support/freePort.ts";
+import { freePort } from "../../lab/host/freePort.ts";
 
 /** As the host side's loop does: said again until it is confirmed. */
 async function takeBack(link: HostLink, id: string): Promise<void> {

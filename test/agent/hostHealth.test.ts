@@ -5,11 +5,14 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { keeperPrivileges } from "../../components/shared/privileges.ts";
 import type { RunningProxmox } from "../../lab/proxmox/index.ts";
 import { listenForHost } from "../../runtime-agent/src/keeper/link/arbiterLink.ts";
 import { realClock } from "../../runtime-agent/src/shared/clock.ts";
+import { renderFindings, runChecks } from "../../runtime-agent/src/shared/doctor/doctor.ts";
+import { roleChecks } from "../../runtime-agent/src/shared/doctor/checks.ts";
 import { callLocalApi } from "../../runtime-agent/src/shared/localApi/index.ts";
-import { lab, record } from "../support/lab-client.ts";
+import { lab, record, type LabClient } from "../support/lab-client.ts";
 
 const key = "0123456789abcdef".repeat(4);
 const strangeKey = "fedcba9876543210".repeat(4);
@@ -17,11 +20,12 @@ const strangeKey = "fedcba9876543210".repeat(4);
 describe("Keeper, host side: its health", function () {
   this.timeout(60_000);
   let pve: RunningProxmox;
+  let client: LabClient;
   let folder: string;
   let child: ChildProcess | undefined;
 
   before(async () => {
-    ({ pve } = await lab({ bootDelayMs: 5 }));
+    ({ pve, client } = await lab({ bootDelayMs: 5 }));
   });
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "hive-health-"));
@@ -33,13 +37,18 @@ describe("Keeper, host side: its health", function () {
   });
   after(() => pve.close());
 
-  async function start(token: string, url = pve.url, link = "127.0.0.1:9"): Promise<void> {
+  async function start(
+    token: string,
+    url = pve.url,
+    link = "127.0.0.1:9",
+    guests: readonly object[] = [],
+  ): Promise<void> {
     await writeFile(join(folder, "token"), token, { mode: 0o600 });
     const { fingerprint256: fingerprint } = new X509Certificate(await readFile(pve.caCertFile));
     const paths = { state: join(folder, "state"), runtime: join(folder, "run"), log: join(folder, "log") };
     const host = {
       proxmox: { url, tokenFile: join(folder, "token"), fingerprint, node: "pve" },
-      guests: [],
+      guests,
       link: { connect: link, vmid: 100, pskFile: join(folder, "psk") },
       observeSec: 1,
     };
@@ -61,6 +70,8 @@ describe("Keeper, host side: its health", function () {
     }
     assert.fail(`never: ${JSON.stringify(last)}`);
   }
+  const doctor = async (): Promise<string> =>
+    renderFindings(await runChecks(await roleChecks(join(folder, "config.json"))));
   const good = async (): Promise<string> => (await readFile(pve.tokenFile, "utf8")).trim();
 
   it("is not well with a token that Proxmox refuses, and says so on both routes", async () => {
@@ -69,6 +80,49 @@ describe("Keeper, host side: its health", function () {
     assert.match(String(reasons), /^Proxmox refuses the token: .*401/);
     const { status, data } = await call("/health");
     assert.deepEqual([status, data["healthy"], data["unhealthy"]], [503, false, reasons]);
+  });
+
+  it("is not well with a token that may not see its guests, names what is missing, and is when it gets it", async () => {
+    const asRoot = { root: true };
+    const given = (privileges: readonly string[]) =>
+      client.call("PUT", "/access/roles/Keeper", { privs: privileges.join(" ") }, asRoot);
+    await client.call("POST", "/access/roles", { roleid: "Keeper", privs: "" }, asRoot);
+    await client.call("POST", "/access/users", { userid: "keeper@pve" }, asRoot);
+    const made = await client.call("POST", "/access/users/keeper@pve/token/host", { privsep: 1 }, asRoot);
+    const who = { path: "/", roles: "Keeper" };
+    await client.call("PUT", "/access/acl", { ...who, users: "keeper@pve" }, asRoot);
+    await client.call("PUT", "/access/acl", { ...who, tokens: "keeper@pve!host" }, asRoot);
+    await client.run("POST", "/nodes/pve/qemu", { vmid: 101, memory: 512 }, asRoot);
+    const token = `keeper@pve!host=${String(record(made.data)["value"])}`;
+
+    // The lists are empty then, and no call is refused.
+    await start(token, pve.url, "127.0.0.1:9", [{ vmid: 101, role: "ai", priority: 1 }]);
+    const reasons = await until(
+      ({ proxmox, guests }) => String(proxmox).includes("lacks") && Array.isArray(guests) && guests.length === 0,
+    );
+    const all = keeperPrivileges.filter((privilege) => privilege.startsWith("VM."));
+    assert.deepEqual(reasons, [`keeper@pve!host lacks ${all.join(", ")} on /vms/101`]);
+    assert.equal((await call("/health")).status, 503);
+    assert.match(
+      await doctor(),
+      /^FAIL {2}Proxmox rights.*VM\.PowerMgmt on \/vms\/101\n.*pveum role modify Keeper --append/m,
+    );
+    child?.kill("SIGKILL");
+
+    await given(all.filter((privilege) => privilege !== "VM.PowerMgmt"));
+    await start(token, pve.url, "127.0.0.1:9", [{ vmid: 101, role: "ai", priority: 1 }]);
+    assert.deepEqual(await until(({ proxmox }) => String(proxmox).includes("lacks")), [
+      "keeper@pve!host lacks VM.PowerMgmt on /vms/101",
+    ]);
+    child?.kill("SIGKILL");
+
+    await given(keeperPrivileges);
+    await start(token, pve.url, "127.0.0.1:9", [{ vmid: 101, role: "ai", priority: 1 }]);
+    assert.deepEqual(await until(({ proxmox }) => proxmox === "up"), []);
+    assert.match(await doctor(), /^ok {4}Proxmox rights .*what it needs/m);
+    // Taken away while it runs: seen by the list that is short at once.
+    await given([]);
+    assert.match(String(await until(({ healthy }) => healthy === false)), /lacks VM\.Audit, .* on \/vms\/101/);
   });
 
   it("is not well while Proxmox has never answered", async () => {

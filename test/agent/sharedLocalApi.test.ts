@@ -110,9 +110,13 @@ describe("local API", () => {
     assert.ok(!failure.text.includes("inner detail"));
     assert.deepEqual(failures.splice(0), ["GET /fails Error: inner detail"]);
     const auth = `authorization: Bearer ${token}\r\nhost: x\r\nconnection: close\r\n`;
-    const body = "{nonsense";
-    const bad = `POST /echo/x HTTP/1.1\r\n${auth}content-length: ${String(body.length)}\r\n\r\n${body}`;
-    assert.match(await raw(socket, bad), /^HTTP\/1.1 400 .*"the body is not JSON"/s);
+    for (const [body, says] of [
+      ["{nonsense", /^HTTP\/1.1 400 .*"the body is not JSON"/s],
+      ["[".repeat(30_000) + "]".repeat(30_000), /^HTTP\/1.1 400 .*"the body is nested too deeply"/s],
+    ] as const) {
+      const bad = `POST /echo/x HTTP/1.1\r\n${auth}content-length: ${String(body.length)}\r\n\r\n${body}`;
+      assert.match(await raw(socket, bad), says);
+    }
   });
 
   it("bounds bodies, headers and nonsense, by content-length and by chunks", async () => {

@@ -55,7 +55,7 @@ function must(file: string, args: readonly string[]): void {
 }
 
 /** A port below the range that the kernel takes for outgoing connections: nobody else gets it before the guest does. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 20_000 + randomInt(12_000);
     const server = createServer();
@@ -97,16 +97,17 @@ function furnish(root: string, port: number): { privateKey: string; hostKey: str
   return { privateKey, hostKey: host.public };
 }
 
-function connect(port: number, privateKey: string, username: string): Promise<ssh2.Client> {
+/** @param answerMs How long a server may take to let the client in. */
+export function connect(port: number, privateKey: string, username: string, answerMs = 10_000): Promise<ssh2.Client> {
   return new Promise((resolve, reject) => {
     const client = new ssh2.Client();
     client.on("ready", () => resolve(client));
     client.on("error", reject);
-    client.connect({ host: "127.0.0.1", port, username, privateKey, readyTimeout: 10_000 });
+    client.connect({ host: "127.0.0.1", port, username, privateKey, readyTimeout: answerMs });
   });
 }
 
-function execute(client: ssh2.Client, command: string, stdin: string): Promise<Ran> {
+export function execute(client: ssh2.Client, command: string, stdin: string): Promise<Ran> {
   return new Promise((resolve, reject) => {
     client.exec(command, (error, channel) => {
       if (error !== undefined) return reject(error);

@@ -46,15 +46,26 @@ export async function recordProgram(
   config: Readonly<Record<string, string>> = {},
   /** Answers calls of provider functions. */
   call: (token: string, inputs: Record<string, unknown>) => Record<string, unknown> = (_token, inputs) => inputs,
+  {
+    stack = "genesis",
+    secretKeys = [],
+    outputs = () => ({}),
+  }: {
+    readonly stack?: string;
+    /** Keys of the configuration that are stored as secrets. */
+    readonly secretKeys?: readonly string[];
+    /** What a provider adds to a resource's inputs. */
+    readonly outputs?: (type: string) => Readonly<Record<string, unknown>>;
+  } = {},
 ): Promise<readonly Registration[]> {
-  pulumi.runtime.setAllConfig({ ...config });
+  pulumi.runtime.setAllConfig({ ...config }, [...secretKeys]);
   await pulumi.runtime.setMocks(
     {
-      newResource: (args) => ({ id: `${args.name}-id`, state: args.inputs }),
+      newResource: (args) => ({ id: `${args.name}-id`, state: { ...args.inputs, ...outputs(args.type) } }),
       call: (args) => call(args.token, args.inputs),
     },
     "hive",
-    "genesis",
+    stack,
     false,
   );
   const monitor: unknown = getMonitor();

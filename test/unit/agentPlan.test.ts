@@ -13,7 +13,8 @@ import { parseKeeperConfig } from "../../components/shared/agent/parseKeeperConf
 
 const release = { version: "1.4.0", sha256: "ab".repeat(32) };
 const context = { role: "keeper", side: "host", owner: "hive/genesis", healthSec: 30, steadySec: 2 } as const;
-const spec: AgentSpec = {
+type KeeperSpec = Extract<AgentSpec, { readonly side: "arbiter" | "host" }>;
+const spec: KeeperSpec = {
   side: "host",
   config: {
     version: 1,
@@ -36,7 +37,7 @@ const spec: AgentSpec = {
   healthSec: 60,
 };
 
-function properties(changed: Partial<AgentSpec>): string[] {
+function properties(changed: Partial<KeeperSpec>): string[] {
   const planned = planAgent({ ...spec, ...changed });
   return planned.ok ? [] : planned.faults.map((fault) => fault.property).toSorted();
 }

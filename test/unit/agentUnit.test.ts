@@ -3,16 +3,16 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { agentUnitName, renderAgentUnit, type AgentUnit } from "../../components/shared/agent/agentUnit.ts";
+import { agentUnitName, renderKeeperUnit, type KeeperUnit } from "../../components/shared/agent/agentUnit.ts";
 import { skip } from "../run/skip.ts";
 
 const systemd = "systemd-analyze";
 const base = { role: "keeper", network: ["10.20.10.1"] } as const;
-const arbiter: AgentUnit = { ...base, side: "arbiter", checkpoint: false };
-const host: AgentUnit = { ...base, side: "host", pinning: false, realtime: false };
+const arbiter: KeeperUnit = { ...base, side: "arbiter", checkpoint: false };
+const host: KeeperUnit = { ...base, side: "host", pinning: false, realtime: false };
 
 /** Exposure that each unit may have at most: 2.0 is the aim, what is above has its reasons in the renderer. */
-const limits: readonly { readonly title: string; readonly unit: AgentUnit; readonly most: number }[] = [
+const limits: readonly { readonly title: string; readonly unit: KeeperUnit; readonly most: number }[] = [
   { title: "host side", unit: host, most: 2.0 },
   { title: "host side that pins", unit: { ...host, pinning: true }, most: 2.1 },
   { title: "host side with a real-time class", unit: { ...host, pinning: true, realtime: true }, most: 2.2 },
@@ -25,8 +25,8 @@ const limits: readonly { readonly title: string; readonly unit: AgentUnit; reado
   { title: "arbiter that checkpoints", unit: { ...arbiter, checkpoint: true }, most: 2.9 },
 ];
 
-function lines(unit: AgentUnit, key: string): string[] {
-  return renderAgentUnit(unit)
+function lines(unit: KeeperUnit, key: string): string[] {
+  return renderKeeperUnit(unit)
     .split("\n")
     .filter((line) => line.startsWith(`${key}=`))
     .map((line) => line.slice(key.length + 1));
@@ -52,7 +52,7 @@ describe("agent unit", () => {
   });
 
   it("lets only a pinning host side set scheduling, and only a real-time one set a real-time class", () => {
-    const calls = (unit: AgentUnit): string => lines(unit, "SystemCallFilter").join("\n");
+    const calls = (unit: KeeperUnit): string => lines(unit, "SystemCallFilter").join("\n");
     assert.doesNotMatch(calls(host), /sched_/);
     assert.match(calls({ ...host, pinning: true }), /sched_setaffinity/);
     assert.doesNotMatch(calls({ ...arbiter, checkpoint: true }), /sched_/);
@@ -98,11 +98,11 @@ describe("agent unit", () => {
 
     for (const { title, unit, most } of limits) {
       it(`${title}: valid, exposure at most ${most.toFixed(1)}`, () => {
-        const file = written(renderAgentUnit(unit));
+        const file = written(renderKeeperUnit(unit));
         const judged = analyze("security", "--offline=yes", `--threshold=${String(most * 10)}`, "--no-pager", file);
         assert.equal(judged.status, 0, judged.stdout.trim().split("\n").at(-1));
         // The program is not installed here: any that is will do.
-        const text = renderAgentUnit(unit).replaceAll("/opt/hive-agent/current/bin/hive-agent", process.execPath);
+        const text = renderKeeperUnit(unit).replaceAll("/opt/hive-agent/current/bin/hive-agent", process.execPath);
         const checked = analyze("verify", "--man=no", written(text));
         assert.deepEqual([checked.status, checked.stderr], [0, ""]);
       });

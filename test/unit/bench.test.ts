@@ -44,7 +44,7 @@ describe("benchmark statistics", () => {
 describe("benchmark command line", () => {
   it("names what is known, and every fault at once", () => {
     assert.deepEqual(readArguments(["up", "--json", "--runs", "3"], ["up"]), {
-      ok: { name: "up", json: true, runs: 3 },
+      ok: { name: "up", json: true, runs: 3, count: undefined },
     });
     const wrong = readArguments(["down", "more", "--fast", "--runs", "0"], ["up"]);
     assert.ok("faults" in wrong);

@@ -72,6 +72,19 @@ describe("heavy agents' units", () => {
     const pause = Number.parseInt(shared("RestartSec")[0] ?? "", 10);
     for (const life of [0, 1, 60, 330])
       assert.equal(startsUntilRefused(limit, pause, life), 5, `lives of ${String(life)} s`);
+    // A job that uses up its own time each time ends there too.
+    for (const runtimeMaxSec of [1, 300, 7200]) {
+      const job = { ...base, idempotent: true, runtimeMaxSec } as const;
+      assert.deepEqual(own(job, "RuntimeMaxSec"), [String(runtimeMaxSec)]);
+      const interval = Number(own(job, "StartLimitIntervalSec")[0]);
+      assert.ok(dropIn(job).split("[Service]")[0]?.includes("StartLimitIntervalSec="), "where systemd reads it");
+      const stop = Number(shared("TimeoutStopSec")[0]);
+      assert.equal(startsUntilRefused({ ...limit, interval }, pause, runtimeMaxSec + stop), 5);
+      assert.ok(interval >= limit.interval);
+    }
+    const once = { ...base, runtimeMaxSec: 60 };
+    assert.deepEqual([own(once, "RuntimeMaxSec"), own(once, "StartLimitIntervalSec")], [["60"], []]);
+    assert.deepEqual([own(base, "RuntimeMaxSec"), shared("RuntimeMaxSec")], [[], []], "no limit unless asked for");
     // One that works for a while and fails now and then is no crash loop.
     assert.equal(startsUntilRefused(limit, pause, 331), Infinity);
     assert.equal(startsUntilRefused({ interval: 10, burst: 5 }, pause, 0), Infinity);
@@ -145,6 +158,8 @@ describe("heavy agents' units", () => {
       memoryHighMiB: 2500,
       cpuQuotaPercentOfMachine: 50,
       tasksMax: 4096,
+      idempotent: true,
+      runtimeMaxSec: 7200,
       environmentFile: "/etc/ghost.env",
       exec: ["/bin/echo", "100 % $HOME", ";", '"\\'],
       readWritePaths: ["/srv/shots"],

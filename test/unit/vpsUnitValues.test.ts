@@ -148,6 +148,7 @@ describe("values of heavy agents' units", () => {
       server: { vcpus: 0, ramMiB: Number.NaN },
       cpuQuotaPercentOfMachine: 91,
       tasksMax: 1.5,
+      runtimeMaxSec: 60,
       environmentFile: "/etc/../shadow",
       exec: ["node", "a\nb"],
       readWritePaths: ["/etc", "/srv", "/srv/../etc", "/mnt/x y"],
@@ -164,10 +165,14 @@ describe("values of heavy agents' units", () => {
       "readWritePaths[1]",
       "readWritePaths[2]",
       "readWritePaths[3]",
+      "runtimeMaxSec",
       "server.ramMiB",
       "server.vcpus",
       "tasksMax",
     ]);
+    for (const runtimeMaxSec of [0, 1.5, 604_801])
+      assert.deepEqual(faultyProperties({ ...base, runtimeMaxSec }), ["runtimeMaxSec"]);
+    assert.deepEqual(faultyProperties({ ...base, runtimeMaxSec: 604_800 }), []);
     assert.deepEqual(faultyProperties({ ...base, exec: [] }), ["exec[0]"]);
     assert.deepEqual(faultyProperties({ ...base, exec: Array.from({ length: 65 }, () => "/bin/true") }), ["exec"]);
   });
@@ -226,6 +231,7 @@ describe("values of heavy agents' units", () => {
         memoryHighMiB: 2500,
         cpuQuotaPercentOfMachine: 50,
         tasksMax: 4096,
+        runtimeMaxSec: 90,
         environmentFile: "/etc/ghost.env",
         readWritePaths: ["/srv/shots", "/mnt/in"],
       };
@@ -243,6 +249,7 @@ describe("values of heavy agents' units", () => {
       ]);
       assert.deepEqual(told(lines, "ReadWritePaths"), ["/srv/shots /mnt/in"]);
       assert.ok(lines.includes("Slice: heavy-agent.slice"));
+      assert.ok(told(lines, "RuntimeMaxSec").includes("1min 30s"));
       assert.ok(
         lines.some((line) => line.startsWith("MemoryMax: 3145728000")),
         "MemoryMax of the drop-in",

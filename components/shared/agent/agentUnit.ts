@@ -1,10 +1,11 @@
 /**
  * The systemd unit of the agent. Pure; what it may do follows from what its configuration asks for, and each hardening
- * directive that cannot be set has its reason below.
+ * directive that cannot be set has its reason below. What is the Keeper's is here; the units of the Sentinel and of the
+ * runner are in `throwawayUnits.ts`.
  *
  * Exposure by `systemd-analyze security --offline` (systemd 252; test/unit/agentUnit.test.ts holds it there): host side
  * 1.9, with pinning 2.1, with a real-time class 2.2, with a serial watchdog 0.2 more; arbiter 2.6, with the checkpoint
- * rung 2.9. What keeps a side above 2.0 is said at {@link capabilities}, {@link devices} and {@link renderAgentUnit}.
+ * rung 2.9. What keeps a side above 2.0 is said at {@link capabilities}, {@link devices} and {@link renderUnit}.
  */
 
 /** Folders and files of an installed agent. */
@@ -21,8 +22,16 @@ export const agentPaths = {
   units: "/etc/systemd/system",
 } as const;
 
+/** Roles of the agent, as its first argument names them. */
+export type AgentRole = "keeper" | "runner" | "sentinel";
+
+/** What is on one machine: a role, and of the Keeper one of its two sides. */
+export type AgentPart =
+  | { readonly role: "keeper"; readonly side: "arbiter" | "host" }
+  | { readonly role: "runner" | "sentinel"; readonly side?: undefined };
+
 /** What one side of the Keeper needs of its unit. */
-export type AgentUnit = {
+export type KeeperUnit = {
   readonly role: "keeper";
   /** Addresses and networks it may speak with beside loopback, for example `10.20.10.0/24`. */
   readonly network: readonly string[];
@@ -44,12 +53,12 @@ export type AgentUnit = {
 );
 
 /** Name of the unit of a role. */
-export function agentUnitName(role: AgentUnit["role"]): string {
+export function agentUnitName(role: AgentRole): string {
   return `hive-agent-${role}.service`;
 }
 
 /** Configuration file of a role. */
-export function agentConfigFile(role: AgentUnit["role"]): string {
+export function agentConfigFile(role: AgentRole): string {
   return `${agentPaths.config}/${role}.yaml`;
 }
 
@@ -60,7 +69,7 @@ export const configRefused = 78;
 export const watchdogSec = 15;
 
 /** The least of capabilities(7) that a side works with. */
-export function capabilities(unit: AgentUnit): readonly string[] {
+export function capabilities(unit: KeeperUnit): readonly string[] {
   if (unit.side === "host") return unit.pinning ? ["CAP_SYS_NICE"] : [];
   return [
     // Services run under other users.
@@ -75,7 +84,7 @@ export function capabilities(unit: AgentUnit): readonly string[] {
 }
 
 /** Device directives of a side. */
-function devices(unit: AgentUnit): readonly string[] {
+function devices(unit: KeeperUnit): readonly string[] {
   // By class and not by PrivateDevices= with single nodes: a driver that is loaded again, or a board that is plugged in
   // again, gets new nodes, which a private /dev would never show.
   if (unit.side === "arbiter") return ["DevicePolicy=closed", "DeviceAllow=char-nvidia* rw"];
@@ -93,16 +102,47 @@ function serialClasses(device: string): readonly string[] {
  * System calls: those of a usual service, without what changes the machine; the one that hurries a freeze, which no
  * real-time class comes with; and the calls that pinning is made of.
  */
-function systemCalls(unit: AgentUnit): readonly string[] {
-  const refused = "@clock @cpu-emulation @debug @module @mount @obsolete @privileged @raw-io @reboot @resources @swap";
+function systemCalls(unit: KeeperUnit): readonly string[] {
   const pins = "sched_setaffinity sched_setattr sched_setparam sched_setscheduler";
   return [
     "SystemCallFilter=@system-service",
-    `SystemCallFilter=~${refused}`,
+    `SystemCallFilter=~${refusedCalls}`,
     ...(unit.side === "arbiter" ? ["SystemCallFilter=setpriority"] : []),
     ...(unit.side === "host" && unit.pinning ? [`SystemCallFilter=${pins}`] : []),
   ];
 }
+
+/** What differs from one unit of the agent to another; everything else is the same for all. */
+export interface UnitParts {
+  readonly role: AgentRole;
+  readonly description: string;
+  /** Units that it starts after, if they are there. */
+  readonly after: readonly string[];
+  /** Units that start after it, and that systemd keeps in memory as long as it runs. */
+  readonly before?: readonly string[];
+  /** Arguments of the program. */
+  readonly command: string;
+  /** Longest wait for its end before it is killed, s, and why. */
+  readonly stop: { readonly why: string; readonly sec: number };
+  /** Why others may look into its runtime folder. */
+  readonly runtimeWhy: string;
+  readonly logs: boolean;
+  readonly memoryMax: string;
+  readonly tasksMax: number;
+  readonly capabilities: readonly string[];
+  /** Whether it may give itself or others a real-time class. */
+  readonly realtime: boolean;
+  /** Lines on devices, on what it may write beside its own folders, and on the like. */
+  readonly extra: readonly string[];
+  /** Address families beside those of all; its lines on addresses. */
+  readonly network: readonly string[];
+  /** Lines of the system call filter. */
+  readonly systemCalls: readonly string[];
+}
+
+/** System calls that none of them makes. */
+export const refusedCalls =
+  "@clock @cpu-emulation @debug @module @mount @obsolete @privileged @raw-io @reboot @resources @swap";
 
 /**
  * The unit file. Directives that are not there, and why:
@@ -116,24 +156,21 @@ function systemCalls(unit: AgentUnit): readonly string[] {
  * - `PrivateNetwork`: the two sides speak over a network; `IPAddressDeny` leaves only the addresses named here.
  * - `RootDirectory`: it needs the machine's own libcuda and sockets.
  */
-export function renderAgentUnit(unit: AgentUnit): string {
-  const { role, side } = unit;
-  const arbiter = side === "arbiter";
-  const granted = capabilities(unit);
-  const realtime = side === "host" && unit.realtime;
+export function renderUnit(parts: UnitParts): string {
+  const { role, stop } = parts;
   return `[Unit]
-Description=Hive ${role}, ${side} side
+Description=${parts.description}
 Documentation=file://${agentPaths.root}/current/
 Wants=network-online.target
-After=network-online.target${arbiter ? " nvidia-persistenced.service" : " pve-cluster.service"}
-# A crash loop ends after a minute or two, visibly; RestartSec lets the limit be reached.
+After=${["network-online.target", ...parts.after].join(" ")}
+${(parts.before ?? []).map((unit) => `Before=${unit}\n`).join("")}# A crash loop ends after a minute or two, visibly; RestartSec lets the limit be reached.
 StartLimitIntervalSec=300
 StartLimitBurst=60
 
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStart=${agentPaths.root}/current/bin/hive-agent ${role} --side ${side} --config ${agentConfigFile(role)}
+ExecStart=${agentPaths.root}/current/bin/hive-agent ${parts.command} --config ${agentConfigFile(role)}
 # Reads the configuration anew; a wrong one is refused in the log, and the running one stays.
 ExecReload=/bin/kill -HUP $MAINPID
 # Fed only after a completed decision loop. A hung loop has nothing to tidy up: it starts again and recovers.
@@ -143,22 +180,20 @@ Restart=always
 RestartSec=1
 RestartPreventExitStatus=${String(configRefused)}
 TimeoutStartSec=30
-# The arbiter asks for more while it moves VRAM back; it can ask when its start or its turn is over, within this time.
-TimeoutStopSec=${arbiter ? "30" : "10"}
+# ${stop.why}
+TimeoutStopSec=${String(stop.sec)}
 StateDirectory=hive-agent/${role}
 StateDirectoryMode=0700
-# Services of other users reach the socket: what they may do there is decided by their tokens. The token file is 0600.
+# ${parts.runtimeWhy}
 RuntimeDirectory=hive-agent/${role}
 RuntimeDirectoryMode=0755
 RuntimeDirectoryPreserve=restart
-LogsDirectory=hive-agent
-LogsDirectoryMode=0700
-UMask=0077
+${parts.logs ? "LogsDirectory=hive-agent\nLogsDirectoryMode=0700\n" : ""}UMask=0077
 
 # It must act while the machine is full: never swapped out, scheduled before the load, killed last.
-MemoryMax=${arbiter ? "512M" : "256M"}
+MemoryMax=${parts.memoryMax}
 MemorySwapMax=0
-TasksMax=128
+TasksMax=${String(parts.tasksMax)}
 CPUWeight=1000
 Nice=-10
 OOMScoreAdjust=-900
@@ -166,13 +201,13 @@ LimitNOFILE=4096
 LimitCORE=0
 
 NoNewPrivileges=yes
-CapabilityBoundingSet=${granted.join(" ")}
+CapabilityBoundingSet=${parts.capabilities.join(" ")}
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
 PrivateMounts=yes
 PrivateIPC=yes
-${devices(unit).join("\n")}
+${parts.extra.join("\n")}
 ProtectClock=yes
 ProtectHostname=yes
 ProtectKernelLogs=yes
@@ -180,17 +215,47 @@ ProtectKernelModules=yes
 ProtectKernelTunables=yes
 LockPersonality=yes
 RestrictNamespaces=yes
-RestrictRealtime=${realtime ? "no" : "yes"}
+RestrictRealtime=${parts.realtime ? "no" : "yes"}
 RestrictSUIDSGID=yes
 KeyringMode=private
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-IPAddressDeny=any
-IPAddressAllow=${["localhost", ...unit.network].join(" ")}
+${parts.network.join("\n")}
 SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
-${systemCalls(unit).join("\n")}
+${parts.systemCalls.join("\n")}
 
 [Install]
 WantedBy=multi-user.target
 `;
+}
+
+/** Its lines on addresses: nobody but those named. */
+export function onlyAddresses(addresses: readonly string[]): readonly string[] {
+  return ["IPAddressDeny=any", `IPAddressAllow=${["localhost", ...addresses].join(" ")}`];
+}
+
+/** The unit of one side of the Keeper. */
+export function renderKeeperUnit(unit: KeeperUnit): string {
+  const { role, side } = unit;
+  const arbiter = side === "arbiter";
+  return renderUnit({
+    role,
+    description: `Hive ${role}, ${side} side`,
+    after: [arbiter ? "nvidia-persistenced.service" : "pve-cluster.service"],
+    command: `${role} --side ${side}`,
+    stop: {
+      why: "The arbiter asks for more while it moves VRAM back; it can ask when its start or its turn is over, within this time.",
+      sec: arbiter ? 30 : 10,
+    },
+    runtimeWhy:
+      "Services of other users reach the socket: what they may do there is decided by their tokens. The token file is 0600.",
+    logs: true,
+    memoryMax: arbiter ? "512M" : "256M",
+    tasksMax: 128,
+    capabilities: capabilities(unit),
+    realtime: side === "host" && unit.realtime,
+    extra: devices(unit),
+    network: onlyAddresses(unit.network),
+    systemCalls: systemCalls(unit),
+  });
 }

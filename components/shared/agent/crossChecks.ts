@@ -5,57 +5,13 @@
 import { show } from "../check.ts";
 import type { Fault } from "../faults.ts";
 import { formatMiB, parseMiB } from "../units.ts";
-
-type Raw = Readonly<Record<string, unknown>>;
-
-function mapping(value: unknown): Raw {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
-}
-
-function items(value: unknown): readonly Raw[] {
-  return Array.isArray(value) ? value.map(mapping) : [];
-}
-
-function numberOr(value: unknown, otherwise: number): number {
-  return typeof value === "number" ? value : otherwise;
-}
+import { duplicates, exactlyOne, items, mapping, numberOr, type Raw } from "./crossParts.ts";
 
 /** An amount of memory in MiB; the default where it is missing, and NaN, which breaks no rule, where it is wrong. */
 function mibOr(value: unknown, otherwise: number): number {
   if (value === undefined) return otherwise;
   const parsed = typeof value === "string" || typeof value === "number" ? parseMiB("", value) : undefined;
   return parsed?.ok === true ? parsed.value : Number.NaN;
-}
-
-function given(raw: Raw, keys: readonly string[]): readonly string[] {
-  return keys.filter((key) => raw[key] !== undefined);
-}
-
-function duplicates(property: string, list: readonly Raw[], key: string): Fault[] {
-  const seen = new Set<unknown>();
-  return list.flatMap((item, index) => {
-    const value = item[key];
-    if (value === undefined || !seen.has(value)) {
-      seen.add(value);
-      return [];
-    }
-    return [
-      { property: `${property}[${String(index)}].${key}`, value: show(value), limit: "each once", fix: "Rename it." },
-    ];
-  });
-}
-
-function exactlyOne(property: string, raw: Raw, keys: readonly string[], least: 0 | 1): Fault[] {
-  const found = given(raw, keys);
-  if (found.length <= 1 && found.length >= least) return [];
-  return [
-    {
-      property,
-      value: found.length === 0 ? `none of ${keys.join(", ")}` : found.join(" and "),
-      limit: `${least === 0 ? "at most" : "exactly"} one of ${keys.join(", ")}`,
-      fix: found.length === 0 ? "Write one of them." : "Keep one of them.",
-    },
-  ];
 }
 
 function arbiterFaults(arbiter: Raw): Fault[] {

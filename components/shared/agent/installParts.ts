@@ -1,18 +1,25 @@
 /** What the agent's install scripts share: POSIX shell, run as root on the machine that gets the agent. Pure. */
 import { shellVariables } from "../shell.ts";
-import { agentConfigFile, agentPaths, agentUnitName, type AgentUnit } from "./agentUnit.ts";
+import { agentConfigFile, agentPaths, agentUnitName, type AgentPart } from "./agentUnit.ts";
 
-/** What every script is told. */
-export interface InstallContext {
-  readonly role: AgentUnit["role"];
-  /** One machine has one side: both would be the same unit, configuration and folders. */
-  readonly side: AgentUnit["side"];
+/** What every script is told. One machine has one part of the agent: two would share links and folders. */
+export type InstallContext = AgentPart & {
   /** Who may change the installation: `project/stack`. */
   readonly owner: string;
   /** How long an agent may take to report health, s. */
   readonly healthSec: number;
   /** How long the same process must have been healthy without a break, s; whole hundredths. */
   readonly steadySec: number;
+};
+
+/** What the mark on a machine says of the part that it has. */
+export function partName({ role, side }: AgentPart): string {
+  return side ?? role;
+}
+
+/** The arguments with which the agent runs as a part. */
+export function partArguments({ role, side }: AgentPart): string {
+  return side === undefined ? role : `${role} --side ${side}`;
 }
 
 /** Variables that the steps need one or another of. */
@@ -44,7 +51,7 @@ export function scriptHead(
   };
   return `set -eu
 umask 077
-${shellVariables({ HIVE_OWNER: context.owner, HIVE_SIDE: context.side, root: agentPaths.root, ...Object.fromEntries(used.map((name) => [name, places[name]])), ...own })}
+${shellVariables({ HIVE_OWNER: context.owner, HIVE_SIDE: partName(context), root: agentPaths.root, ...Object.fromEntries(used.map((name) => [name, places[name]])), ...own })}
 say() { printf 'hive-agent: %s\\n' "$*" >&2; }
 fail() {
   say "$*"
@@ -68,8 +75,17 @@ if other_side; then
 fi
 `;
 
+/** Why a machine that has another part is left alone, as the script says it. */
+function refusal({ role }: AgentPart): string {
+  const has = '$(cat "$root/side")';
+  return role === "keeper"
+    ? `this machine has the Keeper's ${has} side, and one machine has one side; nothing was changed: remove that agent first, or give the $HIVE_SIDE side a machine of its own`
+    : `this machine has another agent (${has}), and one machine has one; nothing was changed: remove that agent first, or give the ${role} a machine of its own`;
+}
+
 /** Makes our folder with the mark of stack and side in it, in one step, and stops at a stranger's. */
-export const claiming = `if [ ! -e "$root" ]; then
+export function claiming(part: AgentPart): string {
+  return `if [ ! -e "$root" ]; then
   rm -rf "$root.new"
   mkdir -p "$root.new"
   chmod 755 "$root.new"
@@ -79,13 +95,14 @@ export const claiming = `if [ ! -e "$root" ]; then
 fi
 ours || fail "$root is not of this stack (its owner file says '$(cat "$root/owner" 2>/dev/null || true)', wanted '$HIVE_OWNER'); remove that agent with its own stack first"
 if other_side; then
-  fail "this machine has the Keeper's $(cat "$root/side") side, and one machine has one side; nothing was changed: remove that agent first, or give the $HIVE_SIDE side a machine of its own"
+  fail "${refusal(part)}"
 fi
 if [ ! -s "$root/side" ]; then
   printf '%s\\n' "$HIVE_SIDE" >"$root/side.new"
   mv -T "$root/side.new" "$root/side"
 fi
 `;
+}
 
 /** `put FILE MODE TEXT` and `point NAME RELEASE` replace a file and a link in one step each. */
 export const replacing = `put() {

@@ -8,7 +8,15 @@
  */
 import { shellWord } from "../shell.ts";
 import { agentPaths } from "./agentUnit.ts";
-import { activation, claiming, onlyOurs, replacing, scriptHead, type InstallContext } from "./installParts.ts";
+import {
+  activation,
+  claiming,
+  onlyOurs,
+  partArguments,
+  replacing,
+  scriptHead,
+  type InstallContext,
+} from "./installParts.ts";
 
 /** Scripts of one step. */
 export interface StepScripts {
@@ -56,7 +64,7 @@ export function renderPrepareStep(
   const own = { HIVE_LOGIN: input.login, HIVE_SECRETS: input.secretNames.toSorted().join(" ") };
   const places = ["unit", "config_file", "secrets", "uploads", "HIVE_HEALTH_CS", "HIVE_STEADY_CS"] as const;
   return {
-    create: `${scriptHead(context, places, own)}${activation}${claiming}install -d -m 700 -o "$HIVE_LOGIN" "$uploads"
+    create: `${scriptHead(context, places, own)}${activation}${claiming(context)}install -d -m 700 -o "$HIVE_LOGIN" "$uploads"
 install -d -m 700 "\${secrets%/*}"
 # A run that was cut off between the two moves below.
 if [ ! -d "$secrets" ] && [ -d "$secrets.old" ]; then mv -T "$secrets.old" "$secrets"; fi
@@ -226,7 +234,7 @@ export function renderInstallStep(
   const removed = ["unit", "unit_file", "config_file"] as const;
   const places = [...removed, "secrets", "uploads", "HIVE_HEALTH_CS", "HIVE_STEADY_CS"] as const;
   return {
-    create: `${scriptHead(context, places, own)}${replacing}${activation}${removal}${unpacking}${proving}${forgetting}${claiming}# A run that was cut off between the two moves of prove.
+    create: `${scriptHead(context, places, own)}${replacing}${activation}${removal}${unpacking}${proving}${forgetting}${claiming(context)}# A run that was cut off between the two moves of prove.
 if [ ! -d "$root/proven" ] && [ -f "$root/.proven.new/release" ]; then mv -T "$root/.proven.new" "$root/proven"; fi
 if [ ! -d "$root/proven" ] && [ -d "$root/.proven.old" ]; then mv -T "$root/.proven.old" "$root/proven"; fi
 same() { [ "$(cat "$1" 2>/dev/null)" = "\${2%?}" ]; }
@@ -240,7 +248,7 @@ fi
 install -d -m 700 "\${config_file%/*}"
 # The release itself refuses a faulty configuration while the running one is still untouched.
 put "$config_file.check" 600 "$HIVE_CONFIG"
-said=$("$root/$HIVE_RELEASE/bin/hive-agent" ${context.role} --side ${context.side} --check --config "$config_file.check" 2>&1) || fail "the configuration is refused; nothing was changed: $said"
+said=$("$root/$HIVE_RELEASE/bin/hive-agent" ${partArguments(context)} --check --config "$config_file.check" 2>&1) || fail "the configuration is refused; nothing was changed: $said"
 rm -f "$config_file.check"
 put "$config_file" 600 "$HIVE_CONFIG"
 put "$unit_file" 644 "$HIVE_UNIT"

@@ -52,12 +52,16 @@ export interface HeavyAgentOverrides {
   readonly cpuQuotaPercentOfMachine?: number | undefined;
   /** Default 1024. */
   readonly tasksMax?: number | undefined;
+  /** Longest that one start of a job may take, s, up to a week. Default: no limit but its server's time to live. */
+  readonly runtimeMaxSec?: number | undefined;
   /** Environment file to read in place of {@link heavyAgentPaths}' one; the agent does not start without it. */
   readonly environmentFile?: string | undefined;
   /** Program and arguments, each taken literally. Default: the launcher `run` in the sources. */
   readonly exec?: readonly string[] | undefined;
   /** Folders below /srv or /mnt that the agent may write, beside its state; it does not start without them. */
   readonly readWritePaths?: readonly string[] | undefined;
+  /** Whether it may speak with the server's Docker. Default false. */
+  readonly docker?: boolean | undefined;
   /** Whether a Chromium may build its own sandbox: it needs namespaces that other agents do not get. Default false. */
   readonly browserSandbox?: boolean | undefined;
 }
@@ -145,6 +149,14 @@ export function checkHeavyAgentUnit(agent: HeavyAgentUnit): Checked<HeavyAgentUn
   if (agent.tasksMax !== undefined) {
     const fix = "A program that needs more runs away.";
     faults.push(...checkWhole("tasksMax", agent.tasksMax, 16, 16384, "", fix));
+  }
+  if (agent.runtimeMaxSec !== undefined) {
+    const fix = "Leave it away to have no limit of its own.";
+    faults.push(...checkWhole("runtimeMaxSec", agent.runtimeMaxSec, 1, 604_800, "s", fix));
+    if (mode === "resident")
+      faults.push(
+        fault("runtimeMaxSec", agent.runtimeMaxSec, "for jobs only", "Leave it away: the runner's answerSec."),
+      );
   }
   if (agent.exec !== undefined) faults.push(...checkExec(agent.exec));
   if (mode !== undefined && mode !== "job" && mode !== "resident")

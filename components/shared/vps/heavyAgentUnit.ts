@@ -29,7 +29,7 @@ export function heavyAgentUnitName(name: string): string {
 }
 
 /** Account that agents run as; whoever prepares the server creates it, without a password and without groups. */
-const user = "antigravity";
+export const heavyAgentUser = "antigravity";
 
 /**
  * When a crash loop ends. systemd counts starts from the first of a window and refuses the sixth within it: a loop of
@@ -39,6 +39,8 @@ const user = "antigravity";
 const startLimit = { intervalSec: 1800, burst: 5 } as const;
 /** The seed's pause before a restart, s. */
 const restartSec = 30;
+/** How long an agent that is asked to end may take before it is killed, s. */
+const stopSec = 30;
 
 /** CPUQuota= is a share of ONE CPU: a share of the whole server is that many times its CPUs. */
 function quotaOf(percentOfMachine: number, vcpus: number): string {
@@ -78,8 +80,8 @@ StartLimitBurst=${String(startLimit.burst)}
 
 [Service]
 Type=exec
-User=${user}
-Group=${user}
+User=${heavyAgentUser}
+Group=${heavyAgentUser}
 # %i and never %I: the latter makes a slash of each hyphen in the name.
 WorkingDirectory=${paths.sources}
 ExecStart=${paths.sources}/run
@@ -92,7 +94,7 @@ RuntimeDirectoryMode=0700
 UMask=0077
 Restart=on-failure
 RestartSec=${String(restartSec)}s
-TimeoutStopSec=30
+TimeoutStopSec=${String(stopSec)}
 
 # The agent is killed before its server is. Of the whole memory; the slice holds all agents together to the same.
 Slice=heavy-agent.slice
@@ -172,9 +174,25 @@ const browserSandbox: readonly string[] = [
   "SystemCallFilter=capset chroot",
 ];
 
+/**
+ * The window of the start limit for a job that may run so long each time: all starts that the limit allows, each with its
+ * stop and its pause, are within it, or one that always runs out of time would be started again for ever.
+ */
+function startWindowSec(runtimeMaxSec: number): number {
+  return Math.max(startLimit.intervalSec, (startLimit.burst + 1) * (runtimeMaxSec + stopSec + restartSec));
+}
+
 /** A job does not start without a run, so enabling its unit, or a reboot, never runs it. */
 function modeUnit(agent: HeavyAgentUnit): string[] {
-  return agent.mode === "resident" ? [] : ["[Unit]", `AssertPathExists=${heavyAgentPaths.run}`, ""];
+  if (agent.mode === "resident") return [];
+  const { idempotent, runtimeMaxSec } = agent;
+  const window = idempotent === true && runtimeMaxSec !== undefined ? startWindowSec(runtimeMaxSec) : undefined;
+  return [
+    "[Unit]",
+    `AssertPathExists=${heavyAgentPaths.run}`,
+    ...(window === undefined ? [] : [`StartLimitIntervalSec=${String(window)}`]),
+    "",
+  ];
 }
 
 function modeService(agent: HeavyAgentUnit): string[] {
@@ -197,10 +215,14 @@ function renderDropIn(agent: HeavyAgentUnit): string {
     ...(memoryMaxMiB === undefined ? [] : [`MemoryMax=${String(memoryMaxMiB)}M`]),
     ...(memoryHighMiB === undefined ? [] : [`MemoryHigh=${String(memoryHighMiB)}M`]),
     ...(agent.tasksMax === undefined ? [] : [`TasksMax=${String(agent.tasksMax)}`]),
+    // TimeoutStartSec= would not do: a start of Type=exec is over when the program has begun.
+    ...(agent.runtimeMaxSec === undefined ? [] : [`RuntimeMaxSec=${String(agent.runtimeMaxSec)}`]),
     ...(environmentFile === undefined ? [] : replaced("EnvironmentFile", environmentFile)),
     ...modeService(agent),
     ...(exec === undefined ? [] : replaced("ExecStart", exec.map(execWord).join(" "))),
     ...readWritePaths.map((folder) => `ReadWritePaths=${folder}`),
+    // Who may speak with Docker can be root: on this server there is nothing else to have.
+    ...(agent.docker === true ? ["SupplementaryGroups=docker"] : []),
     ...(agent.browserSandbox === true ? browserSandbox : []),
     "",
   ].join("\n");

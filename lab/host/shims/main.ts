@@ -21,16 +21,27 @@ async function load(name: string): Promise<Tool> {
       return (await import("./zpool.ts")).zpool;
     case "systemctl":
       return (await import("./systemctl.ts")).systemctl;
+    case "guest-systemctl":
+      return (await import("./guest-systemctl.ts")).guestSystemctl;
+    case "guest-journalctl":
+      return (await import("./journalctl.ts")).journalctl;
     case "lscpu":
     case "lspci":
       return (await import("./hardware.ts"))[name];
     default: {
+      if (name.startsWith("guest-")) return await account(name);
       const { small } = await import("./small.ts");
       const tool = small[name];
       if (tool === undefined) throw new ToolError(`${name}: command not found`, 127);
       return tool;
     }
   }
+}
+
+async function account(name: string): Promise<Tool> {
+  const tool = (await import("./accounts.ts")).accounts[name.replace(/^guest-/, "")];
+  if (tool === undefined) throw new ToolError(`${name}: command not found`, 127);
+  return tool;
 }
 
 const [name = "", ...args] = process.argv.slice(2);

@@ -1,16 +1,20 @@
-// systemctl(1) on unit files of the machine's own folder. Enablement is links in *.wants, as in the real one; the
+// systemctl(1) of the Proxmox host, on unit files of its own folder. Enablement is links in *.wants, as in the real one; the
 // running state is kept in /var/lib/lab/units.json. Nothing is executed: starting a unit records that it was started.
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { ToolError } from "./errors.ts";
 import { record, withStored } from "./stored.ts";
-
-const unitFolders = [
-  "/etc/systemd/system",
-  "/run/systemd/system",
-  "/usr/local/lib/systemd/system",
-  "/usr/lib/systemd/system",
-];
-const etc = "/etc/systemd/system";
+import {
+  allUnits,
+  disable,
+  enable,
+  enablement,
+  find,
+  fullName,
+  isMasked,
+  mask,
+  missing,
+  section,
+} from "./unit-files.ts";
 
 interface Units {
   /** Seconds since 1970 at which the unit became active. */
@@ -28,9 +32,7 @@ export async function systemctl(args: string[]): Promise<void> {
   const words = args.filter((arg) => !arg.startsWith("-") || arg === "-");
   const flags = new Set(args.filter((arg) => arg.startsWith("-")));
   const [command = "list-units", ...names] = words;
-  const units = names.map((name) =>
-    /\.(service|timer|socket|target|mount|path|slice|swap)$/.test(name) ? name : `${name}.service`,
-  );
+  const units = names.map(fullName);
   const outcome = await withStored(
     "units",
     decode,
@@ -141,26 +143,6 @@ function verdict(words: readonly string[], good: string, bad: number, quiet: boo
   return { text: quiet ? "" : words.map((word) => `${word}\n`).join(""), status: words.includes(good) ? 0 : bad };
 }
 
-/** The unit's file; a template serves its instances. */
-function find(unit: string): string | undefined {
-  const names = [unit, unit.replace(/@[^.]*\./, "@.")];
-  return names.flatMap((name) => unitFolders.map((folder) => `${folder}/${name}`)).find((path) => existsSync(path));
-}
-
-function missing(unit: string): never {
-  throw new ToolError(`Unit ${unit} could not be found.`, 4);
-}
-
-function isMasked(unit: string): boolean {
-  const path = `${etc}/${unit}`;
-  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true && !existsSync(path);
-}
-
-function mask(unit: string, on: boolean): void {
-  if (on && !isMasked(unit)) symlinkSync("/.lab/masked", `${etc}/${unit}`);
-  if (!on && isMasked(unit)) rmSync(`${etc}/${unit}`);
-}
-
 function start(state: Units, unit: string): void {
   if (isMasked(unit)) throw new ToolError(`Failed to start ${unit}: Unit ${unit} is masked.`, 1);
   const path = find(unit);
@@ -168,54 +150,6 @@ function start(state: Units, unit: string): void {
   const service = section(readFileSync(path, "utf8"), "Service");
   const oneShot = service.get("Type")?.includes("oneshot") === true && service.get("RemainAfterExit")?.[0] !== "yes";
   if (!oneShot) state.active[unit] = Math.floor(Date.now() / 1000);
-}
-
-function enable(unit: string): void {
-  const path = find(unit);
-  if (path === undefined) throw new ToolError(`Failed to enable unit: Unit file ${unit} does not exist.`, 1);
-  const install = section(readFileSync(path, "utf8"), "Install");
-  for (const [key, suffix] of [
-    ["WantedBy", "wants"],
-    ["RequiredBy", "requires"],
-  ] as const) {
-    for (const target of (install.get(key) ?? [])
-      .flatMap((value) => value.split(/\s+/))
-      .filter((word) => word !== "")) {
-      const folder = `${etc}/${target}.${suffix}`;
-      mkdirSync(folder, { recursive: true });
-      if (lstatSync(`${folder}/${unit}`, { throwIfNoEntry: false }) !== undefined) continue;
-      symlinkSync(path, `${folder}/${unit}`);
-      process.stderr.write(`Created symlink ${folder}/${unit} → ${path}.\n`);
-    }
-  }
-}
-
-function wantedLinks(unit: string): string[] {
-  return readdirSync(etc)
-    .filter((name) => /\.(wants|requires)$/.test(name))
-    .map((name) => `${etc}/${name}/${unit}`)
-    .filter((path) => lstatSync(path, { throwIfNoEntry: false }) !== undefined);
-}
-
-function disable(unit: string): void {
-  if (find(unit) === undefined && wantedLinks(unit).length === 0) {
-    throw new ToolError(`Failed to disable unit: Unit file ${unit} does not exist.`, 1);
-  }
-  for (const path of wantedLinks(unit)) {
-    rmSync(path);
-    process.stderr.write(`Removed "${path}".\n`);
-  }
-}
-
-function enablement(unit: string): string {
-  if (isMasked(unit)) return "masked";
-  const path = find(unit);
-  if (path === undefined) {
-    process.stderr.write(`Failed to get unit file state for ${unit}: No such file or directory\n`);
-    return "not-found";
-  }
-  if (wantedLinks(unit).length > 0) return "enabled";
-  return section(readFileSync(path, "utf8"), "Install").size === 0 ? "static" : "disabled";
 }
 
 function statusOf(state: Units, units: readonly string[]): Outcome {
@@ -254,13 +188,6 @@ function subState(unit: string): string {
   return unit.endsWith(".timer") ? "waiting" : unit.endsWith(".service") ? "running" : "active";
 }
 
-function allUnits(): string[] {
-  const names = unitFolders.slice(0, 3).flatMap((folder) => (existsSync(folder) ? readdirSync(folder) : []));
-  return [...new Set(names)]
-    .filter((name) => /\.(service|timer|socket|target|mount|path|slice|swap)$/.test(name))
-    .sort();
-}
-
 function listTimers(state: Units): Outcome {
   const timers = Object.keys(state.active)
     .filter((unit) => unit.endsWith(".timer"))
@@ -271,20 +198,4 @@ function listTimers(state: Units): Outcome {
     return `${timer.get("OnCalendar")?.[0] ?? "-"}  ${unit}  ${timer.get("Unit")?.[0] ?? unit.replace(/\.timer$/, ".service")}\n`;
   });
   return { text: `SCHEDULE  UNIT  ACTIVATES\n${lines.join("")}\n${timers.length} timers listed.\n`, status: 0 };
-}
-
-/** Keys of one section of a unit file, each with its values in order. */
-function section(text: string, name: string): Map<string, string[]> {
-  const found = new Map<string, string[]>();
-  let current = "";
-  for (const raw of text.replace(/\\\n/g, " ").split("\n")) {
-    const line = raw.trim();
-    const header = /^\[(.+)\]$/.exec(line)?.[1];
-    if (header !== undefined) current = header;
-    const cut = line.indexOf("=");
-    if (current !== name || cut <= 0 || line.startsWith("#") || line.startsWith(";")) continue;
-    const key = line.slice(0, cut).trim();
-    found.set(key, [...(found.get(key) ?? []), line.slice(cut + 1).trim()]);
-  }
-  return found;
 }

@@ -25,3 +25,17 @@ export const proxmoxTools: ReadonlyMap<string, string> = new Map([
   ["update-initramfs", "/usr/sbin"],
   ["proxmox-boot-tool", "/usr/sbin"],
 ]);
+
+/** Only on guests: units really run there, and accounts are what one uid allows. */
+export const guestTools: ReadonlyMap<string, string> = new Map([
+  ["systemctl", "/usr/bin"],
+  ["journalctl", "/usr/bin"],
+  ["sudo", "/usr/bin"],
+  ["useradd", "/usr/sbin"],
+  ["adduser", "/usr/sbin"],
+  ["usermod", "/usr/sbin"],
+  ["userdel", "/usr/sbin"],
+  ["groupadd", "/usr/sbin"],
+  ["addgroup", "/usr/sbin"],
+  ["groupdel", "/usr/sbin"],
+]);

@@ -60,6 +60,8 @@ export interface Volume {
   checksum?: { algorithm: string; value: string };
   /** Whether the volume carries a system (a copied cloud image or a template), so that a guest can boot it. */
   bootable: boolean;
+  /** Root's `authorized_keys` in a container's root file system, as it was made. */
+  rootKeys?: string;
 }
 
 /** One entry of /etc/pve/storage.cfg. */

@@ -31,7 +31,7 @@ export function buildContainer(
   storage: string,
   options: ContainerOptions,
 ): Config {
-  const { ostemplate, password: _password, "ssh-public-keys": _keys, ...rest } = params;
+  const { ostemplate, password: _password, "ssh-public-keys": keys, ...rest } = params;
   const template = state.volumes[ostemplate ?? ""] ?? die(`volume '${ostemplate ?? ""}' does not exist`);
   const config: Config = { arch: "amd64", ostype: osTypeOf(template.volid), memory: "512", swap: "512" };
   for (const key of Object.keys(rest).sort()) config[key] = normaliseLxc(state, vmid, key, rest[key] ?? "", options);
@@ -40,6 +40,8 @@ export function buildContainer(
   }
   const root = state.volumes[parseDrive(config["rootfs"] ?? "").file];
   if (root) root.bootable = true;
+  // src/PVE/LXC/Setup/Base.pm (post_create_hook): written into the file system once, and kept in no configuration.
+  if (root && keys !== undefined) root.rootKeys = keys;
   return config;
 }
 

@@ -54,6 +54,7 @@ export function publicView({ state, env }: Context): unknown {
       volid: v.volid,
       sizeBytes: v.sizeBytes,
       vmid: v.vmid ?? null,
+      rootKeys: v.rootKeys ?? null,
     })),
     mappings: { pci: Object.values(state.mappings.pci), usb: Object.values(state.mappings.usb) },
     tasks: state.tasks

@@ -16,12 +16,14 @@ export async function syncFolder(folder: string): Promise<void> {
 /**
  * Replaces a file in one step: after a crash it holds the old text or the new one, never a part. Written beside it,
  * fsynced, renamed, and the folder fsynced.
+ * @param mode its permissions, whatever the umask is
  */
 export async function writeFileAtomically(file: string, text: string, mode = 0o600): Promise<void> {
   const temporary = `${file}.${randomBytes(6).toString("hex")}.tmp`;
   const handle = await open(temporary, "wx", mode);
   try {
     try {
+      await handle.chmod(mode);
       await handle.writeFile(text);
       await failpoint("state.before-fsync");
       await handle.sync();

@@ -1,19 +1,16 @@
 /** The checks of `hive-agent doctor` for the keeper: what its configuration asks of this machine. */
 import { readFile } from "node:fs/promises";
-import path from "node:path";
 import type { KeeperConfig } from "../../../../components/shared/agent/keeperConfig.ts";
-import { loadKeeperConfig } from "../config.ts";
+import { realClock } from "../clock.ts";
+import { pveClient, type PveClient } from "../proxmox/client.ts";
+import { PveError } from "../proxmox/errors.ts";
+import { keeperNeeds, keeperRole } from "../proxmox/keeperRights.ts";
+import { missingRights, rightsFix, rightsInWords } from "../proxmox/rights.ts";
+import { readTokenFile } from "../proxmox/token.ts";
 import { urlAddress } from "../urlAddress.ts";
 import type { DoctorCheck } from "./doctor.ts";
-import { failed, ok, warning } from "./doctor.ts";
-import {
-  folderCheck,
-  presentCheck,
-  reachableCheck,
-  releaseChecks,
-  runningCheck,
-  secretFileCheck,
-} from "./machineChecks.ts";
+import { failed, ok, skipped, warning } from "./doctor.ts";
+import { folderCheck, presentCheck, reachableCheck, secretFileCheck } from "./machineChecks.ts";
 
 /** Where the cgroup v2 hierarchy is mounted, from `/proc/self/mountinfo`. */
 export function cgroup2Mounts(mountinfo: string): readonly string[] {
@@ -68,6 +65,39 @@ function arbiterChecks(config: NonNullable<KeeperConfig["arbiter"]>): readonly D
   ];
 }
 
+/** A token without rights gets short lists, and no error. */
+function rightsCheck(config: NonNullable<KeeperConfig["host"]>): DoctorCheck {
+  const { proxmox } = config;
+  return {
+    name: "Proxmox rights",
+    async run() {
+      let client: PveClient | undefined;
+      try {
+        const token = await readTokenFile(proxmox.tokenFile);
+        client = pveClient({
+          ...{ url: proxmox.url, token, node: proxmox.node, clock: realClock(), deadlineMs: 4000 },
+          trust:
+            proxmox.fingerprint === undefined
+              ? { ca: await readFile(proxmox.caFile ?? "", "utf8") }
+              : { fingerprint: proxmox.fingerprint },
+        });
+        const needs = keeperNeeds(config);
+        const missing = await missingRights(client, needs);
+        const words = rightsInWords(token, missing);
+        if (words !== undefined) return failed(words, rightsFix(token, keeperRole, missing));
+        return ok(`the token has what it needs on ${String(needs.length)} paths`);
+      } catch (error) {
+        // A token that is refused is a fault of its own; what cannot be read or reached has its own check.
+        const refused = error instanceof PveError && error.kind === "unauthorised";
+        const reason = error instanceof Error ? error.message : String(error);
+        return refused ? failed(reason, "Make a new token, as docs/host-setup.md says.") : skipped(reason);
+      } finally {
+        client?.close();
+      }
+    },
+  };
+}
+
 function hostChecks(config: NonNullable<KeeperConfig["host"]>): readonly DoctorCheck[] {
   const { proxmox, link, watchdog, room } = config;
   const noDevice = failed("no such device", "Plug the ESP32 in, or correct host.watchdog.device.");
@@ -77,6 +107,7 @@ function hostChecks(config: NonNullable<KeeperConfig["host"]>): readonly DoctorC
     secretFileCheck("Proxmox token", proxmox.tokenFile),
     ...(proxmox.caFile === undefined ? [] : [presentCheck("Proxmox authority", proxmox.caFile, noAuthority)]),
     reachableCheck("Proxmox API", urlAddress(proxmox.url)),
+    rightsCheck(config),
     ...(link === undefined ? [] : [secretFileCheck("link key", link.pskFile), reachableCheck("arbiter", link.connect)]),
     ...(watchdog?.type === "serial" ? [presentCheck("watchdog", watchdog.device, noDevice)] : []),
     ...(watchdog?.keyFile === undefined ? [] : [secretFileCheck("watchdog key", watchdog.keyFile)]),
@@ -84,30 +115,11 @@ function hostChecks(config: NonNullable<KeeperConfig["host"]>): readonly DoctorC
   ];
 }
 
-/** Every check for a configuration file; one that cannot be read leaves those of the release. */
-export async function keeperChecks(file: string): Promise<readonly DoctorCheck[]> {
-  const config = await loadKeeperConfig(file);
-  const configCheck: DoctorCheck = {
-    name: "configuration",
-    run: () =>
-      Promise.resolve(
-        config.ok
-          ? ok(`${file} (${config.value.side})`)
-          : config.faults.map(({ property, value, limit, fix }) =>
-              failed(`${property} ${value === undefined ? "is missing" : `is ${value}`}; allowed: ${limit}`, fix),
-            ),
-      ),
-  };
-  if (!config.ok) return [...releaseChecks(), configCheck];
-  const { paths, arbiter, host, side } = config.value;
+/** What the Keeper's configuration asks of this machine. */
+export function keeperChecks({ paths, arbiter, host, side }: KeeperConfig): readonly DoctorCheck[] {
   return [
-    ...releaseChecks(),
-    configCheck,
-    folderCheck("state", paths.state),
-    folderCheck("runtime", paths.runtime),
     folderCheck("log", paths.log),
     ...(side === "arbiter" && arbiter !== undefined ? arbiterChecks(arbiter) : []),
     ...(side === "host" && host !== undefined ? hostChecks(host) : []),
-    runningCheck(path.join(paths.runtime, "api.sock")),
   ];
 }

@@ -10,6 +10,7 @@ import { createServer } from "node:http";
 import type { Socket } from "node:net";
 import { connect } from "node:net";
 import path from "node:path";
+import { isShallow } from "../../../../components/shared/signals/shallow.ts";
 import { findRoute } from "./router.ts";
 import { adminToken, recogniser } from "./tokens.ts";
 import type { ApiReply, LocalApi, LocalApiOptions } from "./types.ts";
@@ -27,8 +28,10 @@ async function readBody(request: IncomingMessage, most: number): Promise<unknown
     chunks.push(chunk);
   }
   if (size === 0) return undefined;
+  const text = Buffer.concat(chunks).toString("utf8");
+  if (!isShallow(text)) throw new ApiError(400, "the body is nested too deeply", { fix: "Make it flatter." });
   try {
-    const body: unknown = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    const body: unknown = JSON.parse(text);
     return body;
   } catch {
     throw new ApiError(400, "the body is not JSON", { fix: "Send JSON in UTF-8." });

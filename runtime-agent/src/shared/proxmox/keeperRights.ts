@@ -3,6 +3,9 @@ import type { HostConfig } from "../../../../components/shared/agent/keeperConfi
 import { keeperPrivileges } from "../../../../components/shared/privileges.ts";
 import type { Need } from "./rights.ts";
 
+/** The role that `docs/host-setup.md` has made for it. */
+export const keeperRole = "Keeper";
+
 /** The role's rights over each guest that is configured, and over the card's mapping where it may be moved. */
 export function keeperNeeds({ guests, handoff }: Pick<HostConfig, "guests" | "handoff">): readonly Need[] {
   const overGuests = keeperPrivileges.filter((privilege) => privilege.startsWith("VM."));

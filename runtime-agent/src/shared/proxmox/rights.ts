@@ -45,6 +45,17 @@ export function rightsInWords(token: string, missing: readonly Need[]): string |
   return `${tokenIdOf(token)} lacks ${parts.join("; ")}`;
 }
 
+/** How a role with these rights is given to the token and its user: a token has at most what its user has. */
+export function rightsFix(token: string, role: string, missing: readonly Need[]): string {
+  const privileges = [...new Set(missing.flatMap((need) => need.privileges))].toSorted().join(" ");
+  const id = tokenIdOf(token);
+  const user = id.split("!", 1)[0] ?? id;
+  return (
+    `On the host: pveum role modify ${role} --append --privs "${privileges}" && ` +
+    `pveum acl modify / --users '${user}' --roles ${role} && pveum acl modify / --tokens '${id}' --roles ${role}`
+  );
+}
+
 /** The name of a token, which is no secret. */
 function tokenIdOf(token: string): string {
   return token.split("=", 1)[0] ?? "";

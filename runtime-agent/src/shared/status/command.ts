@@ -1,7 +1,7 @@
 import path from "node:path";
 import { describeFault } from "../../../../components/shared/faults.ts";
 import { realClock } from "../clock.ts";
-import { loadKeeperConfig } from "../config.ts";
+import { loadRoleConfig } from "../config.ts";
 import { callLocalApi } from "../localApi/client.ts";
 import { readFileIfPresent } from "../stateFile.ts";
 import { renderStatus } from "./render.ts";
@@ -45,8 +45,8 @@ function shown(asked: Asked, json: boolean): string {
 
 async function runtimeFolder(options: StatusOptions): Promise<string | undefined> {
   if (options.runtime !== undefined) return options.runtime;
-  const config = await loadKeeperConfig(options.config);
-  if (config.ok) return config.value.paths.runtime;
+  const config = await loadRoleConfig(options.config);
+  if (config.ok) return config.value.config.paths.runtime;
   for (const fault of config.faults) process.stderr.write(`${describeFault(fault)}\n`);
   return undefined;
 }

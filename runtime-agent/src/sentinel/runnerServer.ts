@@ -1,0 +1,95 @@
+/**
+ * Where runners call: HTTP over TLS with each agent's own key. Who has no key of the registry does not get past the
+ * handshake.
+ */
+import type * as z from "zod";
+import {
+  farewell,
+  heartbeat,
+  mostBodyBytes,
+  registration,
+  runReport,
+} from "../../../components/shared/signals/protocol.ts";
+import type { BoundedListener, BoundedRequest } from "../shared/boundedHttp.ts";
+import { listenPsk } from "../shared/boundedHttp.ts";
+import { agentIdentity } from "../shared/pskTls.ts";
+import type { Reply } from "./core/events.ts";
+import { refusal } from "./core/events.ts";
+import type { AgentRecord } from "./core/types.ts";
+import type { SentinelLoop } from "./loop.ts";
+
+/** A report may hold a payload's worth of result and a log's end whose every character is escaped. */
+const mostReportBytes = 2 * mostBodyBytes;
+/** Connections of one agent at a time: its server may be in other hands, and the others still get in. */
+const mostOfOne = 8;
+
+export interface RunnerServerOptions {
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly maxConnections: number;
+  /** An agent as it is now, with the one key that is good; undefined where there is none. */
+  readonly agentOf: (name: string) => AgentRecord | undefined;
+  readonly loop: Pick<SentinelLoop, "take" | "result">;
+  readonly onError: (error: unknown, where: string) => void;
+}
+
+const notUnderstood = refusal(400, "not such a message", "Runner and Sentinel speak other versions: upgrade one.");
+
+function parsed(body: Buffer): unknown {
+  try {
+    const value: unknown = JSON.parse(body.toString("utf8"));
+    return value;
+  } catch {
+    return undefined;
+  }
+}
+
+type Handler = (from: AgentRecord, body: unknown) => Promise<Reply>;
+
+/** A handler that reads its own message. */
+function reads<T>(schema: z.ZodType<T>, then: (from: AgentRecord, message: T) => Promise<Reply>): Handler {
+  return (from, body) => {
+    const message = schema.safeParse(body, { jitless: true });
+    return message.success ? then(from, message.data) : Promise.resolve(notUnderstood);
+  };
+}
+
+/** Starts listening. Rejects with the listen error. */
+export function startRunnerServer(options: RunnerServerOptions): Promise<BoundedListener> {
+  const { loop } = options;
+  const prefix = agentIdentity("");
+  const agentOf = (identity: string): AgentRecord | undefined =>
+    identity.startsWith(prefix) ? options.agentOf(identity.slice(prefix.length)) : undefined;
+  const handlers: Readonly<Record<string, Handler>> = {
+    "/v1/register": reads(registration, ({ name }, given) =>
+      loop.take({ kind: "register", name, registration: given }),
+    ),
+    "/v1/heartbeat": reads(heartbeat, ({ name }, given) => loop.take({ kind: "heartbeat", name, heartbeat: given })),
+    "/v1/farewell": reads(farewell, ({ name }, given) => loop.take({ kind: "farewell", name, farewell: given })),
+    "/v1/results": reads(runReport, (from, given) => loop.result(from, given)),
+  };
+
+  async function handle({ method, path, body, identity = "" }: BoundedRequest): Promise<Reply> {
+    // The life is that of the caller's key: the listener has just looked that it is still the agent's.
+    const agent = agentOf(identity);
+    if (agent === undefined) return refusal(401, "no such agent", "Its key is void.");
+    const handler = method === "POST" ? handlers[path] : undefined;
+    if (handler === undefined) return refusal(404, "no such route", "Call a route of v1.");
+    return handler(agent, parsed(body));
+  }
+
+  return listenPsk({
+    listen: options.listen,
+    keyOf(identity) {
+      const agent = agentOf(identity);
+      return agent === undefined ? undefined : Buffer.from(agent.key, "hex");
+    },
+    mostConnections: options.maxConnections,
+    mostOfOne,
+    mostBodyBytes: mostReportBytes,
+    onError: options.onError,
+    async handle(request) {
+      const { status, json } = await handle(request);
+      return status === 204 ? { status } : { status, json };
+    },
+  });
+}

@@ -1,0 +1,86 @@
+/**
+ * The second transport: `hive-agent signal` on the agent's server, over SSH. The signed signal goes in as one JSON line,
+ * the runner's answer comes out as one: `{"status":202,"answer":{…}}`. The command is fixed; of an agent only its name is in it.
+ */
+import { timingSafeEqual } from "node:crypto";
+import { dnsLabel } from "../../../components/shared/check.ts";
+import type { PskAnswer } from "../shared/pskTls.ts";
+import { readSecretFile } from "../shared/secretFile.ts";
+import type { SshTarget } from "./core/types.ts";
+import type { SecondTransport, SignedSignal } from "./runnerClient.ts";
+
+const mostAnswerBytes = 1024 * 1024;
+const mostKeyBytes = 16 * 1024;
+
+/** Reads a private key in OpenSSH's form. @throws SecretFileError */
+export function readSshKey(file: string): Promise<string> {
+  const form = /^-----BEGIN OPENSSH PRIVATE KEY-----\n[\s\S]+\n-----END OPENSSH PRIVATE KEY-----$/;
+  const otherwise = "is not a private key of OpenSSH. Write it with `ssh-keygen -t ed25519 -N ''`.";
+  return readSecretFile(file, (text) => (form.test(text) ? `${text}\n` : undefined), otherwise, mostKeyBytes);
+}
+
+/** Whether the key that a server shows is the one that was agreed on, `ssh-ed25519 AAAA…`. */
+function isHostKey(shown: Buffer, agreed: string): boolean {
+  const wanted = Buffer.from(agreed.split(" ")[1] ?? "", "base64");
+  return wanted.length > 0 && wanted.length === shown.length && timingSafeEqual(wanted, shown);
+}
+
+function readAnswer(text: string): PskAnswer {
+  const parsed: unknown = JSON.parse(text);
+  if (typeof parsed === "object" && parsed !== null && "status" in parsed && "answer" in parsed) {
+    if (typeof parsed.status === "number") return { status: parsed.status, text: JSON.stringify(parsed.answer) };
+  }
+  throw new Error("the command's answer is of another form");
+}
+
+/** A transport that logs in with this key. ssh2 is loaded when it is first used: most Sentinels never need it. */
+export function sshTransport(privateKey: string, deadlineMs: number): SecondTransport {
+  return async (target: SshTarget, agent: string, signal: SignedSignal) => {
+    if (!dnsLabel.test(agent)) throw new RangeError("an agent's name is a DNS label");
+    const { default: ssh2 } = await import("ssh2");
+    const client = new ssh2.Client();
+    try {
+      const text = await new Promise<string>((resolve, reject) => {
+        const late = setTimeout(
+          () => reject(new Error(`no answer by SSH within ${String(deadlineMs)} ms`)),
+          deadlineMs,
+        );
+        const fail = (error: Error): void => {
+          clearTimeout(late);
+          reject(error);
+        };
+        client.on("error", fail);
+        client.on("close", () => fail(new Error("the SSH connection was closed")));
+        client.on("ready", () => {
+          client.exec(`hive-agent signal --name ${agent}`, (error, channel) => {
+            if (error !== undefined) return fail(error);
+            const chunks: Buffer[] = [];
+            let size = 0;
+            channel.on("data", (chunk: Buffer) => {
+              size += chunk.length;
+              if (size > mostAnswerBytes) return fail(new Error("the answer is above 1 MiB"));
+              chunks.push(chunk);
+            });
+            channel.stderr.resume();
+            channel.on("close", () => {
+              clearTimeout(late);
+              resolve(Buffer.concat(chunks).toString("utf8"));
+            });
+            channel.end(`${JSON.stringify(signal)}\n`);
+          });
+        });
+        client.connect({
+          host: target.host,
+          port: target.port,
+          username: target.user,
+          privateKey,
+          readyTimeout: deadlineMs,
+          hostVerifier: (shown: Buffer) => isHostKey(shown, target.hostKey),
+        });
+      });
+      return readAnswer(text);
+    } finally {
+      client.end();
+    }
+  };
+}

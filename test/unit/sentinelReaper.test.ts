@@ -1,0 +1,268 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import {
+  decideReap,
+  doomOf,
+  emptyReap,
+  serverKey,
+  type AgentLife,
+  type Look,
+  type ReapPolicy,
+  type ReapState,
+  type RemovalEnd,
+} from "../../runtime-agent/src/sentinel/reaper/decide.ts";
+import type { ServerSeen } from "../../runtime-agent/src/sentinel/reaper/types.ts";
+
+const minute = 60_000;
+const hour = 60 * minute;
+const start = Date.UTC(2026, 10, 1);
+const policy: ReapPolicy = {
+  graceMs: 10 * minute,
+  pauseMs: 5 * minute,
+  mostPerHour: 2,
+  never: ["sentinel", "900"],
+  providers: ["proxmox", "lightsail"],
+};
+
+const server = (
+  agent: string,
+  id: string,
+  expiresMs: number,
+  provider: ServerSeen["provider"] = "proxmox",
+): ServerSeen => ({
+  provider,
+  id,
+  name: `vm-${id}`,
+  tags: { agent, expiresSec: Math.floor(expiresMs / 1000) },
+});
+const life = (name: string, changes: Partial<AgentLife> = {}): AgentLife => ({ name, life: 1, ...changes });
+const handedOver = (why: "expired" | "unregistered" | "farewell" = "expired") => ({ handedOver: { why, atMs: start } });
+
+/** A world that is looked at every minute; what is deleted is gone, unless it is protected. */
+class World {
+  servers: ServerSeen[] = [];
+  agents: AgentLife[] = [];
+  blind = new Set<ServerSeen["provider"]>();
+  stuck = new Set<string>();
+  state: ReapState = emptyReap;
+  nowMs = 0;
+  offsetMs = 0;
+  readonly deleted: { readonly server: ServerSeen; readonly atMs: number; readonly doom: string | undefined }[] = [];
+  readonly reaped: string[] = [];
+  readonly news: string[] = [];
+  #ends: RemovalEnd[] = [];
+  #looks: Partial<Record<ServerSeen["provider"], Look>> = {};
+
+  step(passMs = minute): void {
+    this.nowMs += passMs;
+    for (const kind of policy.providers) {
+      if (this.blind.has(kind)) delete this.#looks[kind];
+      else this.#looks[kind] = { atMs: this.nowMs, servers: this.servers.filter(({ provider }) => provider === kind) };
+    }
+    const wallMs = start + this.nowMs + this.offsetMs;
+    const view = { monotonicMs: this.nowMs, wallMs, agents: this.agents, looks: this.#looks, ends: this.#ends };
+    const outcome = decideReap(this.state, view, policy);
+    this.state = outcome.state;
+    this.#ends = outcome.removals.map(({ key, server: one }) => {
+      this.deleted.push({ server: one, atMs: this.nowMs, doom: doomOf(one, this.agents, policy, wallMs) });
+      if (this.stuck.has(one.id)) return { key, ok: false, reason: "protected" };
+      this.servers = this.servers.filter((other) => other !== one);
+      return { key, ok: true };
+    });
+    this.reaped.push(...outcome.reaped.map(({ agent }) => agent));
+    this.agents = this.agents.filter(({ name }) => !outcome.reaped.some(({ agent }) => agent === name));
+    this.news.push(...outcome.news.map(({ kind }) => kind));
+  }
+
+  run(minutes: number): this {
+    for (let n = 0; n < minutes; n += 1) this.step();
+    return this;
+  }
+}
+
+describe("Sentinel, reaper: what is decided", () => {
+  it("deletes what was handed over, after it asked twice, and says when it is gone", () => {
+    const world = new World();
+    world.servers = [server("a", "1", start + 99 * hour), server("b", "2", start + 99 * hour)];
+    world.agents = [life("a", handedOver()), life("b")];
+    world.run(5);
+    assert.equal(world.deleted.length, 0);
+    assert.deepEqual(world.news, ["asked"]);
+    world.run(1);
+    assert.deepEqual(
+      world.deleted.map((one) => one.server.id),
+      ["1"],
+    );
+    assert.deepEqual(world.reaped, []);
+    world.run(10);
+    assert.deepEqual(world.reaped, ["a"]);
+    assert.equal(world.servers.length, 1);
+  });
+
+  it("believes the registry before the tags, and the tags where no agent answers", () => {
+    const past = start - hour;
+    const of = (one: ServerSeen, agents: readonly AgentLife[]): string | undefined =>
+      doomOf(one, agents, policy, start);
+    assert.equal(of(server("a", "1", past), [life("a")]), undefined, "renewed");
+    assert.match(of(server("a", "1", past), []) ?? "", /no agent answers/);
+    assert.equal(of(server("a", "1", start - minute), []), undefined, "within its grace");
+    const bound = life("a", { provider: { kind: "proxmox", id: "1" }, ...handedOver("unregistered") });
+    assert.match(of(server("a", "1", start + hour), [bound]) ?? "", /never registered/);
+    assert.equal(of(server("a", "2", start + hour), [bound]), undefined, "another server of the same agent");
+    assert.match(of(server("a", "2", past), [bound]) ?? "", /no agent answers/);
+    assert.equal(of(server("a", "900", past), []), undefined, "never, by its number");
+    assert.equal(of({ ...server("a", "1", past), name: "sentinel" }, []), undefined, "never, by its name");
+  });
+
+  it("holds at the brake, tells people, and goes on with the hour", () => {
+    const world = new World();
+    world.servers = ["1", "2", "3", "4"].map((id) => server(`a${id}`, id, start - hour));
+    world.run(20);
+    assert.equal(world.deleted.length, 2);
+    assert.equal(world.news.filter((kind) => kind === "braked").length, 1);
+    // A restart forgets no brake.
+    world.state = { ...emptyReap, begunMs: world.state.begunMs };
+    world.run(30);
+    assert.equal(world.deleted.length, 2);
+    world.run(30);
+    assert.equal(world.deleted.length, 4);
+  });
+
+  it("tries again what cannot be deleted, more and more rarely, and lets it hold up nobody", () => {
+    const world = new World();
+    world.servers = [server("a", "1", start - hour), server("b", "2", start - hour)];
+    world.stuck.add("1");
+    world.run(6 * 60);
+    const tries = world.deleted.filter((one) => one.server.id === "1").map(({ atMs }) => atMs);
+    assert.ok(tries.length >= 5 && tries.length < 15, String(tries.length));
+    assert.ok((tries.at(-1) ?? 0) - (tries.at(-2) ?? 0) >= hour);
+    assert.deepEqual(
+      world.servers.map(({ id }) => id),
+      ["1"],
+    );
+  });
+
+  it("asks anew when the wall clock was set, when the server is another one, and not while it is blind", () => {
+    const world = new World();
+    world.servers = [server("a", "1", start + 10 * hour)];
+    world.offsetMs = 24 * hour;
+    world.run(4);
+    world.offsetMs = 0;
+    world.run(30);
+    assert.deepEqual(world.deleted, [], "the clock was right again");
+    world.servers = [server("c", "3", start - hour)];
+    world.run(4);
+    world.offsetMs = hour;
+    world.run(5);
+    assert.deepEqual(world.deleted, [], "the first question counts no more");
+    world.run(1);
+    assert.equal(world.deleted.splice(0).length, 1);
+    world.offsetMs = 0;
+    world.servers = [server("a", "1", start - hour)];
+    world.run(4);
+    world.servers = [server("a", "1", start - 2 * hour)];
+    world.run(4);
+    assert.deepEqual(world.deleted, []);
+    world.blind.add("proxmox");
+    world.run(30);
+    assert.deepEqual(world.deleted, []);
+    world.blind.clear();
+    world.run(1);
+    assert.equal(world.deleted.length, 1);
+  });
+
+  it("does not call a server gone that a provider may still have", () => {
+    const world = new World();
+    world.agents = [
+      life("a", handedOver("unregistered")),
+      life("b", { ...handedOver(), provider: { kind: "lightsail", id: "b" } }),
+    ];
+    world.blind.add("lightsail");
+    world.run(30);
+    assert.deepEqual(world.reaped, []);
+    world.blind.clear();
+    world.run(30);
+    assert.deepEqual(world.reaped.toSorted(), ["a", "b"]);
+    const nobody = decideReap(
+      emptyReap,
+      { monotonicMs: 0, wallMs: start, agents: [life("a", handedOver())], looks: {}, ends: [] },
+      { ...policy, providers: [] },
+    );
+    assert.deepEqual(nobody.reaped, []);
+  });
+
+  const names = fc.constantFrom("a", "b", "c");
+  const change = fc.oneof(
+    fc.record({
+      kind: fc.constant("server" as const),
+      name: names,
+      id: fc.constantFrom("1", "2", "3", "900"),
+      hours: fc.integer({ min: -3, max: 3 }),
+      at: fc.constantFrom("proxmox" as const, "lightsail" as const),
+    }),
+    fc.record({
+      kind: fc.constant("agent" as const),
+      name: names,
+      handed: fc.boolean(),
+      bound: fc.option(fc.constantFrom("1", "2"), { nil: undefined }),
+    }),
+    fc.record({
+      kind: fc.constant("blind" as const),
+      at: fc.constantFrom("proxmox" as const, "lightsail" as const),
+      blind: fc.boolean(),
+    }),
+    fc.record({ kind: fc.constant("clock" as const), hours: fc.integer({ min: -5, max: 5 }) }),
+    fc.record({ kind: fc.constant("restart" as const) }),
+    fc.record({ kind: fc.constant("time" as const), minutes: fc.integer({ min: 1, max: 40 }) }),
+  );
+
+  it("property: only what is doomed now, after a pause, never the forbidden, never more than the brake lets through", () => {
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 40 }), (changes) => {
+        const world = new World();
+        const doomedSince = new Map<string, number>();
+        let clockSet = false;
+        const watch = (): void => {
+          const wallMs = start + world.nowMs + world.offsetMs;
+          for (const one of world.servers) {
+            const key = serverKey(one);
+            if (doomOf(one, world.agents, policy, wallMs) === undefined) doomedSince.delete(key);
+            else if (!doomedSince.has(key)) doomedSince.set(key, world.nowMs);
+          }
+          const before = world.deleted.length;
+          world.step();
+          for (const { server: one, atMs, doom } of world.deleted.slice(before)) {
+            assert.ok(doom !== undefined && !policy.never.includes(one.id));
+            assert.ok(atMs - (doomedSince.get(serverKey(one)) ?? Infinity) >= policy.pauseMs);
+          }
+        };
+        for (const one of changes) {
+          if (one.kind === "server") {
+            world.servers = world.servers.filter(({ id, provider }) => id !== one.id || provider !== one.at);
+            world.servers.push(server(one.name, one.id, start + world.nowMs + one.hours * hour, one.at));
+          } else if (one.kind === "agent") {
+            world.agents = world.agents.filter(({ name }) => name !== one.name);
+            world.agents.push(
+              life(one.name, {
+                ...(one.handed ? handedOver() : {}),
+                ...(one.bound === undefined ? {} : { provider: { kind: "proxmox", id: one.bound } }),
+              }),
+            );
+          } else if (one.kind === "blind") {
+            if (one.blind) world.blind.add(one.at);
+            else world.blind.delete(one.at);
+          } else if (one.kind === "clock") {
+            world.offsetMs = one.hours * hour;
+            clockSet = true;
+          } else if (one.kind === "restart") world.state = { ...emptyReap, begunMs: world.state.begunMs };
+          else for (let n = 0; n < one.minutes; n += 1) watch();
+        }
+        if (clockSet) return;
+        for (const { atMs } of world.deleted) {
+          const keys = world.deleted.filter((one) => one.atMs <= atMs && one.atMs > atMs - hour);
+          assert.ok(new Set(keys.map((one) => serverKey(one.server))).size <= policy.mostPerHour);
+        }
+      }),
+    );
+  });
+});
