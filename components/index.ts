@@ -36,6 +36,21 @@ export {
   type KeeperArgs,
   type KeeperSecrets,
 } from "./host/index.ts";
+export {
+  entryPointOf,
+  HeavyAgent,
+  heavyAgentHostname,
+  packSources,
+  readSources,
+  Sentinel,
+  Vps,
+  type HeavyAgentArgs,
+  type LightsailPlace,
+  type ProxmoxPlace,
+  type SentinelArgs,
+  type VpsArgs,
+  type VpsPlace,
+} from "./vps/index.ts";
 export type { KeeperPlan } from "./shared/agent/keeperOfGenesis.ts";
 export type { Checked, Fault } from "./shared/faults.ts";
 export { planAddresses, type AddressPlan, type NetworkPlan, type NicPlan } from "./shared/addressing.ts";
@@ -63,7 +78,9 @@ export {
   renderHeavyAgentUnits,
   type UnitFile,
 } from "./shared/vps/heavyAgentUnit.ts";
+export { knownBundles } from "./shared/vps/lightsail.ts";
 export { cheapestOffer, formatCents, type Offer } from "./shared/vps/offers.ts";
+export { planServer, proxmoxOffers, type ServerPlan, type ServerSpec } from "./shared/vps/serverPlan.ts";
 export {
   agentKinds,
   checkSize,

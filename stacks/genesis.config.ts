@@ -1,14 +1,12 @@
 /** The one place that reads the configuration of stack `genesis`. */
 import { existsSync } from "node:fs";
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 import type { KeeperSecrets } from "../components/host/index.ts";
 import type { KeeperSettings } from "../components/shared/agent/keeperSettings.ts";
-import type { Fault } from "../components/shared/faults.ts";
 import type { GenesisSettings } from "../components/shared/genesisSettings.ts";
 import { fault } from "../components/shared/check.ts";
-import { describeFault } from "../components/shared/faults.ts";
 import { configNamespace, parseGenesisConfig } from "../components/shared/genesisConfig.ts";
-import { SecretText } from "../components/shared/secretText.ts";
+import { configError, rawConfig } from "./rawConfig.ts";
 
 /** Secrets of stack `genesis`; they stay Pulumi secrets wherever they flow. */
 export interface GenesisSecrets {
@@ -18,33 +16,6 @@ export interface GenesisSecrets {
   readonly sshPrivateKey: pulumi.Output<string>;
   /** Secrets of the Keeper; undefined where it is not installed. */
   readonly keeper?: KeeperSecrets | undefined;
-}
-
-/** Every fault of a configuration as one error that Pulumi prints without a stack trace. */
-export function configError(subject: string, faults: readonly Fault[]): pulumi.RunError {
-  const count = `${String(faults.length)} fault${faults.length === 1 ? "" : "s"}`;
-  return new pulumi.RunError(
-    `${subject}: ${count}\n${faults.map((fault) => `  - ${describeFault(fault)}`).join("\n")}`,
-  );
-}
-
-/**
- * Whether a key (with namespace) is stored as a secret. The SDK has this function but does not declare its type.
- * Without it nothing counts as a secret, and the validation refuses rather than lets one pass in clear.
- */
-function isConfigSecret(key: string): boolean {
-  const told: unknown = Reflect.get(pulumi.runtime, "isConfigSecret");
-  return typeof told === "function" && Reflect.apply(told, undefined, [key]) === true;
-}
-
-/** All keys of the project's namespace, without it; secrets wrapped. */
-function rawConfig(): Readonly<Record<string, unknown>> {
-  const prefix = `${configNamespace}:`;
-  const entries = Object.entries(pulumi.runtime.allConfig()).flatMap(([key, value]): [string, unknown][] => {
-    if (!key.startsWith(prefix)) return [];
-    return [[key.slice(prefix.length), isConfigSecret(key) ? new SecretText(value) : value]];
-  });
-  return Object.fromEntries(entries);
 }
 
 /**

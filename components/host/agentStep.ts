@@ -1,11 +1,14 @@
 import { remote } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import type { HostConnection } from "../proxmox/index.ts";
-import { asRoot, type StepScripts } from "../shared/agent/installScripts.ts";
+import { asRoot } from "../shared/agent/installScripts.ts";
 import { forgetsUndo, keepsUndo, undoFile } from "../shared/undo.ts";
 
+/** A machine over SSH whose address may be known only once it is there. */
+export type AgentConnection = Omit<HostConnection, "host"> & { readonly host: pulumi.Input<string> };
+
 /** The connection as @pulumi/command takes it; its key is a secret. */
-export function connectionOf(target: HostConnection): remote.CommandArgs["connection"] {
+export function connectionOf(target: AgentConnection): remote.CommandArgs["connection"] {
   return {
     host: target.host,
     port: target.port,
@@ -19,21 +22,26 @@ export function connectionOf(target: HostConnection): remote.CommandArgs["connec
 
 /**
  * One step of an installation, as root: by sudo where the login is another user. Its undoing is left on the machine
- * before anything is changed, so that a run that was cut off can be taken back.
+ * before anything is changed, so that a run that was cut off can be taken back. On a throwaway machine nothing is undone,
+ * and nothing asks for it: it may be gone already.
  */
 export function agentStep(
   name: string,
   args: {
-    readonly target: HostConnection;
-    readonly scripts: StepScripts;
+    readonly target: AgentConnection;
+    readonly create: pulumi.Input<string>;
+    /** Undoes it; on a throwaway machine there is none. */
+    readonly delete?: string | undefined;
     /** Standard input of the step: the way of secrets, for arguments and scripts can be seen. */
     readonly stdin?: pulumi.Input<string> | undefined;
   },
   opts: pulumi.CustomResourceOptions,
 ): remote.Command {
-  const { target, scripts } = args;
+  const { target, delete: undo } = args;
   const file = undoFile({ project: pulumi.getProject(), stack: pulumi.getStack(), step: name });
-  const create = asRoot(target.user, keepsUndo(file, scripts.create, scripts.delete));
+  const create = pulumi
+    .output(args.create)
+    .apply((script) => asRoot(target.user, undo === undefined ? script : keepsUndo(file, script, undo)));
   return new remote.Command(
     name,
     {
@@ -42,7 +50,7 @@ export function agentStep(
       addPreviousOutputInEnv: false,
       create,
       update: create,
-      delete: asRoot(target.user, forgetsUndo(file, scripts.delete)),
+      ...(undo === undefined ? {} : { delete: asRoot(target.user, forgetsUndo(file, undo)) }),
       ...(args.stdin === undefined ? {} : { stdin: pulumi.secret(args.stdin) }),
     },
     opts,

@@ -1,21 +1,27 @@
+import { isIPv4 } from "node:net";
 import { remote } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
-import { planOrThrow, type HostConnection } from "../proxmox/index.ts";
-import { planAgent } from "../shared/agent/agentPlan.ts";
-import { renderInstallStep, renderPrepareStep, secretLines, uploadFile } from "../shared/agent/installScripts.ts";
-import type { KeeperConfigInput } from "../shared/agent/keeperConfig.ts";
-import { agentStep, connectionOf } from "./agentStep.ts";
+import { planOrThrow } from "../proxmox/index.ts";
+import { planAgent, type AgentRoleConfig } from "../shared/agent/agentPlan.ts";
+import type { AgentPart } from "../shared/agent/agentUnit.ts";
+import {
+  renderInstallStep,
+  renderPrepareStep,
+  secretLines,
+  uploadFile,
+  type StepScripts,
+} from "../shared/agent/installScripts.ts";
+import { agentStep, connectionOf, type AgentConnection } from "./agentStep.ts";
 
-/** Arguments of {@link HiveAgent}. */
-export interface HiveAgentArgs {
+/** Stands in a configuration for the machine's own address, where that is known only once the machine is there. */
+export const ownAddress = "own-address.invalid";
+
+/** Arguments of {@link HiveAgent}: those of every role, with the role and its configuration. */
+export type HiveAgentArgs = AgentRoleConfig & {
   /** The machine, over SSH: root, or a user who may `sudo` without a password. */
-  readonly connection: HostConnection;
-  /** @default "keeper" */
-  readonly role?: "keeper" | undefined;
-  /** `arbiter` where the GPU is, `host` where the VMs are; a machine has one side, and a second one is refused. */
-  readonly side: "arbiter" | "host";
-  /** The agent's configuration. It names files of secrets ({@link agentSecretFile}) and holds none itself. */
-  readonly config: KeeperConfigInput;
+  readonly connection: AgentConnection;
+  /** What `own-address.invalid` in the configuration stands for: an IPv4 address. @default none */
+  readonly ownAddress?: pulumi.Input<string> | undefined;
   /** The agent's tarball on this machine and its SHA-256 in hexadecimal. */
   readonly tarball: { readonly path: string; readonly sha256: string };
   /** Version that the tarball's program reports, for example `1.4.0`. */
@@ -30,6 +36,23 @@ export interface HiveAgentArgs {
   readonly deletedWith?: pulumi.Resource | undefined;
   /** What must be there before the machine can be reached, such as the component that starts it. @default none */
   readonly after?: readonly pulumi.Resource[] | undefined;
+  /** What must be there before the agent is started; what comes first (secrets, upload) goes on meanwhile. @default none */
+  readonly beforeStart?: readonly pulumi.Resource[] | undefined;
+  /**
+   * The machine ends with the agent: nothing is taken back from it, so that it may be gone already when the stack is
+   * destroyed. @default false
+   */
+  readonly throwaway?: boolean | undefined;
+};
+
+function partOf(args: AgentRoleConfig): AgentPart {
+  return args.role === "runner" || args.role === "sentinel" ? { role: args.role } : { role: "keeper", side: args.side };
+}
+
+/** The configuration with the machine's address in it. What is no address would end in a file that root reads. */
+function withAddress(config: string, address: string): string {
+  if (!isIPv4(address)) throw new Error(`the machine's address is no IPv4 address: ${JSON.stringify(address)}`);
+  return config.replaceAll(ownAddress, address);
 }
 
 /**
@@ -38,7 +61,8 @@ export interface HiveAgentArgs {
  * and its journal's last lines. The version before stays on the machine; removal leaves nothing.
  *
  * Healthy means that the agent says so itself: its decision loop turns; the arbiter can write its journal (it may be
- * without a GPU); the host side's token is accepted by Proxmox. The other side need not be there yet.
+ * without a GPU); the host side's token is accepted by Proxmox; Sentinel and runner can write theirs. Whoever they speak
+ * with need not be there yet.
  *
  * @example
  * new HiveAgent("brain-keeper", { connection, side: "arbiter", config, tarball, version: "1.4.0", deletedWith: vm });
@@ -50,23 +74,31 @@ export class HiveAgent extends pulumi.ComponentResource {
   readonly version: pulumi.Output<string>;
 
   constructor(name: string, args: HiveAgentArgs, opts?: pulumi.ComponentResourceOptions) {
-    const { connection: target, secrets = {}, deletedWith, after = [], ...plain } = args;
+    const {
+      connection: target,
+      secrets = {},
+      deletedWith,
+      after = [],
+      beforeStart = [],
+      throwaway = false,
+      ownAddress: own,
+      ...plain
+    } = args;
     super("hive:index:HiveAgent", name, plain, opts);
     const release = { version: args.version, sha256: args.tarball.sha256 };
     const healthSec = args.healthSec ?? 60;
     const secretNames = Object.keys(secrets);
     const plan = planOrThrow(
       `agent ${name}`,
-      planAgent({ side: args.side, config: args.config, release, secretNames, allow: args.allow ?? [], healthSec }),
+      planAgent({ ...args, release, secretNames, allow: args.allow ?? [], healthSec }),
     );
 
     const context = {
-      role: args.role ?? "keeper",
-      side: args.side,
+      ...partOf(args),
       owner: `${pulumi.getProject()}/${pulumi.getStack()}`,
       healthSec,
       steadySec: 2,
-    } as const;
+    };
     const needs = [...after, ...(deletedWith === undefined ? [] : [deletedWith])];
     const options: pulumi.CustomResourceOptions = {
       parent: this,
@@ -75,11 +107,14 @@ export class HiveAgent extends pulumi.ComponentResource {
       dependsOn: needs,
       ...(deletedWith === undefined ? {} : { deletedWith, replaceWith: [deletedWith] }),
     };
+    /** What of a step's scripts runs on this machine. */
+    const kept = (scripts: StepScripts): Partial<StepScripts> & Pick<StepScripts, "create"> =>
+      throwaway ? { create: scripts.create } : scripts;
     const prepared = agentStep(
       `${name}-prepare`,
       {
         target,
-        scripts: renderPrepareStep(context, { login: target.user, secretNames }),
+        ...kept(renderPrepareStep(context, { login: target.user, secretNames })),
         stdin: pulumi.all(secrets).apply(secretLines),
       },
       options,
@@ -93,10 +128,18 @@ export class HiveAgent extends pulumi.ComponentResource {
       },
       { ...options, dependsOn: [...needs, prepared] },
     );
+    const install = (config: string): StepScripts =>
+      renderInstallStep(context, { release, secretNames, ...plan, config });
     const installed = agentStep(
       `${name}-install`,
-      { target, scripts: renderInstallStep(context, { release, secretNames, ...plan }) },
-      { ...options, dependsOn: [...needs, prepared, uploaded] },
+      {
+        target,
+        ...kept(install(plan.config)),
+        ...(own === undefined
+          ? {}
+          : { create: pulumi.output(own).apply((address) => install(withAddress(plan.config, address)).create) }),
+      },
+      { ...options, dependsOn: [...needs, ...beforeStart, prepared, uploaded] },
     );
 
     this.version = installed.id.apply(() => args.version);

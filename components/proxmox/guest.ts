@@ -62,6 +62,7 @@ export class ProxmoxGuest extends pulumi.ComponentResource {
           this,
         ),
         tags: [...plan.tags],
+        ...(args.pool === undefined ? {} : { poolId: args.pool }),
         machine: plan.machineType,
         bios: plan.bios,
         operatingSystem: { type: plan.osType },
@@ -148,7 +149,9 @@ export class ProxmoxGuest extends pulumi.ComponentResource {
           // Proxmox ends a container's description with a line feed, and so does what it reads back.
         ).apply((text) => `${text}\n`),
         tags: [...plan.tags],
+        ...(args.pool === undefined ? {} : { poolId: args.pool }),
         unprivileged: true,
+        ...(args.nesting === true ? { features: { nesting: true } } : {}),
         cpu: { cores: spec.vcpus, units: spec.cpuUnits },
         memory: { dedicated: spec.ramMiB, swap: 0 },
         disk: { datastoreId: args.storageId, size: spec.diskGiB },

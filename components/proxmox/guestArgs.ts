@@ -56,6 +56,10 @@ export interface ProxmoxGuestArgs {
    * state; use it with `options.refresh: always` in Pulumi.yaml. @default none
    */
   readonly rootFieldsInState?: RootFieldsInState | undefined;
+  /** Pool that it is put in; what may be done to it can depend on it. @default none */
+  readonly pool?: string | undefined;
+  /** Whether a container may make namespaces: systemd's own sandboxes need them. @default false */
+  readonly nesting?: boolean | undefined;
   /** Longest wait for the guest agent, in seconds. @default 180 */
   readonly agentTimeoutSec?: number | undefined;
   /** Proxmox storage for its disks. */

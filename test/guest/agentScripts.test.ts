@@ -19,6 +19,8 @@ import { skip } from "../run/skip.ts";
 
 const context = { role: "keeper", side: "arbiter", owner: "hive/genesis", healthSec: 20, steadySec: 0 } as const;
 
+type KeeperContext = Extract<InstallContext, { readonly role: "keeper" }>;
+
 describe("agent on a real systemd, over a real sshd", function () {
   this.timeout(120_000);
   let folder = "";
@@ -54,14 +56,14 @@ describe("agent on a real systemd, over a real sshd", function () {
     return { ...planned.value, secretNames };
   };
   /** The first step as `admin` does it, through sudo. */
-  const prepare = (psk = "good", other: Partial<InstallContext> = {}, tokens: readonly string[] = []): Promise<Ran> => {
+  const prepare = (psk = "good", other: Partial<KeeperContext> = {}, tokens: readonly string[] = []): Promise<Ran> => {
     const secrets = { psk, ...Object.fromEntries(tokens.map((name) => [name, "token"])) };
     const secretNames = Object.keys(secrets);
     const { create } = renderPrepareStep({ ...context, ...other }, { login: adminUser, secretNames });
     return guest.ssh(asRoot(adminUser, create), { stdin: secretLines(secrets), user: adminUser });
   };
   const upload = ({ path, release }: Tarball): void => copyFileSync(path, inside(uploadFile(release)));
-  type Patience = Partial<Pick<InstallContext, "healthSec" | "steadySec">>;
+  type Patience = Partial<Pick<KeeperContext, "healthSec" | "steadySec">>;
   const scripts = (
     tarball: Tarball,
     timeZone = "Europe/Paris",
