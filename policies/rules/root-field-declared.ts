@@ -52,7 +52,8 @@ function containerFields(props: unknown): readonly string[] {
   return [
     ...(isSet(at(props, "hookScriptFileId")) ? ["hookScriptFileId"] : []),
     ...keysOf(features)
-      .filter((name) => name !== "nesting" && enabled(at(features, name)))
+      // `__defaults` is the provider bridge's own note of what nobody set.
+      .filter((name) => name !== "nesting" && name !== "__defaults" && enabled(at(features, name)))
       .map((name) => `features.${name}`),
     ...each(props, "devicePassthroughs", (device) => (isSet(at(device, "path")) ? "path" : undefined)),
     ...each(props, "idmaps", () => "idmap"),

@@ -218,7 +218,7 @@ export const guestCases: RuleCases = {
       title: "every field of a container",
       resources: worker(300, {
         hookScriptFileId: "local:snippets/hook.pl",
-        features: { nesting: true, fuse: true, keyctl: false, mounts: ["nfs"] },
+        features: { __defaults: ["keyctl"], nesting: true, fuse: true, keyctl: false, mounts: ["nfs"] },
         devicePassthroughs: [{ path: "/dev/dri/renderD128" }],
         idmaps: [{ type: "uid", containerId: 0, hostId: 1000, size: 1 }],
         mountPoints: [

@@ -11,6 +11,7 @@ import { smtTopology } from "../../components/shared/topology.ts";
 import { findEngine } from "../support/engine.ts";
 import { changed, soundEstate } from "./estateFixture.ts";
 import type { FixtureResource } from "./runRule.ts";
+import { lightsailAgent, proxmoxAgent, sentinel, withProps } from "./serverFixture.ts";
 import { skip } from "../run/skip.ts";
 
 const pack = fileURLToPath(new URL("../../policies", import.meta.url));
@@ -155,6 +156,19 @@ describe("policy pack in the engine", function () {
     assert.equal(succeeded, false, text);
     assert.equal(policies[0]?.policyName, "credential-input");
     assert.ok(!policies.some((policy) => policy.message.includes(token)));
+  });
+
+  it("lets the Sentinel and its agents pass, and stops a server without an end in preview and update", async () => {
+    const agents = [...sentinel, ...lightsailAgent(), ...proxmoxAgent()];
+    const sound = await run("preview", agents);
+    assert.deepEqual(sound.policies, [], sound.text);
+    assert.equal(sound.succeeded, true, sound.text);
+    const endless = withProps(agents, "shopper-server-instance", { tags: { "hive:throwaway": "true" } });
+    for (const action of ["preview", "up"] as const) {
+      const { succeeded, text, policies } = await run(action, endless);
+      assert.equal(succeeded, false, text);
+      assert.deepEqual([...new Set(policies.map((p) => p.policyName))], ["server-expires"]);
+    }
   });
 
   it("takes levels and settings from a configuration file", async () => {

@@ -9,6 +9,8 @@ import { soundEstate } from "./estateFixture.ts";
 import { guestCases } from "./guestCases.ts";
 import { hostCases } from "./hostCases.ts";
 import { runRule, unknown } from "./runRule.ts";
+import { serverCases } from "./serverCases.ts";
+import { serverPortCases } from "./serverPortCases.ts";
 import { tradingCases } from "./tradingCases.ts";
 
 /** Settings that follow from the host which the stack declares. */
@@ -21,7 +23,14 @@ const hostSettings: Readonly<Record<string, readonly string[]>> = {
   "trading-cores-physical": ["physicalCores"],
 };
 
-const cases: RuleCases = { ...tradingCases, ...guestCases, ...estateCases, ...credentialCases };
+const cases: RuleCases = {
+  ...tradingCases,
+  ...guestCases,
+  ...estateCases,
+  ...credentialCases,
+  ...serverCases,
+  ...serverPortCases,
+};
 
 describe("policy rules", () => {
   for (const rule of rules) {

@@ -24,14 +24,21 @@ export const unknown = {
   object: "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",
 };
 
-const urnOf = (resource: FixtureResource) => `urn:pulumi:test::hive::${resource.type}::${resource.name}`;
+/** As the engine names them: the types of all that a resource is below are in its URN. */
+function typesOf(resource: FixtureResource, all: readonly FixtureResource[]): string {
+  const parent = all.find((r) => r.name === resource.parent && r !== resource);
+  return parent === undefined ? resource.type : `${typesOf(parent, all)}$${resource.type}`;
+}
+
+const urnOf = (resource: FixtureResource, all: readonly FixtureResource[]) =>
+  `urn:pulumi:test::hive::${typesOf(resource, all)}::${resource.name}`;
 
 function toPolicyResource(resource: FixtureResource, all: readonly FixtureResource[]): PolicyResource {
   const parent = all.find((r) => r.name === resource.parent && r !== resource);
   return {
     type: resource.type,
     name: resource.name,
-    urn: urnOf(resource),
+    urn: urnOf(resource, all),
     // The same proxy as in a real preview: reading an unknown value throws.
     props: unknownCheckingProxy(structuredClone(resource.props)),
     opts: {
@@ -40,7 +47,7 @@ function toPolicyResource(resource: FixtureResource, all: readonly FixtureResour
       aliases: [],
       customTimeouts: { createSeconds: 0, updateSeconds: 0, deleteSeconds: 0 },
       additionalSecretOutputs: [],
-      ...(parent === undefined ? {} : { parent: urnOf(parent) }),
+      ...(parent === undefined ? {} : { parent: urnOf(parent, all) }),
     },
     dependencies: [],
     propertyDependencies: {},
