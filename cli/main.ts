@@ -18,6 +18,13 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   review: async () => (await import("./commands/review.ts")).review,
   doctor: async () => (await import("./commands/doctor.ts")).doctor,
   outputs: async () => (await import("./commands/outputs.ts")).outputs,
+  "agent new": async () => (await import("./commands/agent/new.ts")).newAgent,
+  "agent list": async () => (await import("./commands/agent/list.ts")).list,
+  "agent signal": async () => (await import("./commands/agent/signal.ts")).signal,
+  "agent logs": async () => (await import("./commands/agent/logs.ts")).logs,
+  "agent renew": async () => (await import("./commands/agent/renew.ts")).renew,
+  "agent resize": async () => (await import("./commands/agent/resize.ts")).resize,
+  "agent destroy": async () => (await import("./commands/agent/destroy.ts")).destroyAgent,
 };
 
 /** Starting points of commands that take long: said before anything heavy is loaded. */
@@ -27,6 +34,9 @@ const firstWords: Readonly<Record<string, string>> = {
   up: "hive up: bringing the stack up",
   destroy: "hive destroy: looking at what there is",
   review: "hive review: previewing with policies",
+  "agent new": "hive agent new: checking what was asked for",
+  "agent resize": "hive agent resize: asking the Sentinel",
+  "agent destroy": "hive agent destroy: looking at what there is",
 };
 
 async function main(): Promise<number> {

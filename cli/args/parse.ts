@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
-import { type CommandSpec, commands, commonOptions } from "./commands.ts";
+import { type CommandSpec, commands, commonOptions, groups } from "./commands.ts";
 import { nearest } from "./nearest.ts";
+import { agentOfStack, stackProblem } from "./stacks.ts";
 
 /** What a command is given: already checked. */
 export interface Invocation {
@@ -17,6 +18,9 @@ export interface Invocation {
   /** Ids, or `all`. */
   readonly unprotect: readonly string[];
   readonly only: readonly string[];
+  /** Options that only their own command understands, as they were written. */
+  readonly values: Readonly<Record<string, string>>;
+  readonly flags: readonly string[];
 }
 
 export type Parsed =
@@ -41,17 +45,33 @@ export function parseCommandLine(argv: readonly string[]): Parsed {
   const [first, ...rest] = argv;
   if (first === undefined || first === "--help" || first === "-h") return { kind: "help" };
   if (first === "help") {
-    const named = commands.find((command) => command.name === rest[0]);
-    return named === undefined ? { kind: "help" } : { kind: "help", command: named.name };
+    const named = [rest.slice(0, 2).join(" "), rest[0] ?? ""].find(
+      (name) => Object.hasOwn(groups, name) || commands.some((command) => command.name === name),
+    );
+    return named === undefined ? { kind: "help" } : { kind: "help", command: named };
   }
   if (first === "--version" || first === "-v") return { kind: "version" };
+  if (Object.hasOwn(groups, first)) return parseGroup(first, rest);
   const spec = commands.find((command) => command.name === first);
   if (spec === undefined) {
-    const names = commands.map((command) => command.name);
+    const names = [...commands.map((command) => command.name), ...Object.keys(groups)];
     const what = first.startsWith("-") ? `option ${first} before a command` : `command "${first}"`;
     return { kind: "usage", problems: [`unknown ${what}${meant(first, names)}`] };
   }
   return parseCommand(spec, rest);
+}
+
+function parseGroup(group: string, argv: readonly string[]): Parsed {
+  const [word, ...rest] = argv;
+  if (word === "--help" || word === "-h") return { kind: "help", command: group };
+  const names = commands.flatMap(({ name }) => (name.startsWith(`${group} `) ? [name.slice(group.length + 1)] : []));
+  const known = `known: ${names.join(", ")}`;
+  if (word === undefined)
+    return { kind: "usage", problems: [`hive ${group} needs a command; ${known}`], command: group };
+  const spec = commands.find(({ name }) => name === `${group} ${word}`);
+  if (spec !== undefined) return parseCommand(spec, rest);
+  const problem = `hive ${group} does not know "${word}"; ${known}${meant(word, names)}`;
+  return { kind: "usage", problems: [problem], command: group };
 }
 
 function parseCommand(spec: CommandSpec, argv: readonly string[]): Parsed {
@@ -98,6 +118,12 @@ function parseCommand(spec: CommandSpec, argv: readonly string[]): Parsed {
     problems.push(
       `hive ${spec.name} does not know "${chosen}"; known: ${spec.choices.join(", ")}${meant(chosen, spec.choices)}`,
     );
+  const missing = spec.positionals.slice(positionals.length).filter((name) => name === name.toUpperCase());
+  if (missing.length > 0) problems.push(`hive ${spec.name} needs ${missing.join(" ")}`);
+  const wrongStack = chosen === undefined || spec.stacks === undefined ? undefined : stackProblem(chosen, spec.stacks);
+  if (wrongStack !== undefined) problems.push(`hive ${spec.name} ${wrongStack}`);
+  if (values.has("unprotect") && agentOfStack(chosen ?? "") !== undefined)
+    problems.push("--unprotect: nothing of an agent is protected; leave it out");
   if (flags.has("once") && flags.has("evening")) problems.push("--evening takes minutes; leave out --once");
   problems.push(...listProblems(values, target));
   if (problems.length > 0) return { kind: "usage", problems, command: spec.name };
@@ -115,6 +141,8 @@ function parseCommand(spec: CommandSpec, argv: readonly string[]): Parsed {
       skipPreflight: flags.has("skip-preflight"),
       unprotect: list(values.get("unprotect")),
       only: list(values.get("only")),
+      values: Object.fromEntries(values),
+      flags: [...flags],
     },
   };
 }

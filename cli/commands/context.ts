@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Invocation } from "../args/parse.ts";
+import { agentOfStack } from "../args/stacks.ts";
 import { type Interrupts, withInterrupts } from "../engine/interrupt.ts";
 import type { Session } from "../engine/session.ts";
 import { progress } from "../output/terminal.ts";
@@ -20,6 +21,8 @@ export interface Context {
   readonly interrupts: Interrupts;
   /** Opens the stack; the program is loaded here. */
   readonly open: () => Promise<Session>;
+  /** Opens another stack of the same target, without policies; none is made unless that is asked for. */
+  readonly openOther: (stack: string, create?: boolean) => Promise<Session>;
 }
 
 /** The stack that a command was asked about. */
@@ -27,9 +30,26 @@ export function stackOf(invocation: Invocation): string {
   return invocation.positionals[0] ?? "genesis";
 }
 
-/** Commands that look at a stack, or take it down, make none in a backend of the user's. Pure. */
-export function mayCreateStack({ command, target }: Pick<Invocation, "command" | "target">): boolean {
-  return target === "lab" || ["up", "start", "adopt"].includes(command);
+/** Commands that look at a stack, or take it down, make none in a backend of the user's, and none of an agent. Pure. */
+export function mayCreateStack({ command, target }: Pick<Invocation, "command" | "target">, stack: string): boolean {
+  const makes = ["up", "start", "adopt", "agent new"].includes(command);
+  return makes || (target === "lab" && agentOfStack(stack) === undefined);
+}
+
+/** An agent's stack is made by `hive agent new`: without it there is nothing to bring up or to look at. */
+async function refuseWithoutSettings({ command, target }: Invocation, stack: string): Promise<void> {
+  const agent = agentOfStack(stack);
+  if (agent === undefined || !["preview", "up", "review"].includes(command)) return;
+  const { hasSettings, noSettings } = await import("../agents/store.ts");
+  if (!hasSettings(target, agent)) throw noSettings(target, agent);
+}
+
+/** The lab has no stack of this name: its Sentinel is a process beside it. */
+function besideTheLab(): CommandFailure {
+  return new CommandFailure(
+    "the lab's Sentinel is no stack but a process beside the lab: hive up sentinel starts it, hive lab stop ends it, hive lab reset deletes its state",
+    { exitCode: 2 },
+  );
 }
 
 /** Readies toolchain and target, runs the work, and stops a lab that was started for it. */
@@ -39,6 +59,8 @@ export async function withContext<T>(
   options: { readonly stack?: string; readonly withPolicies?: boolean } = {},
 ): Promise<T> {
   const stack = options.stack ?? stackOf(invocation);
+  if (invocation.target === "lab" && stack === "sentinel") throw besideTheLab();
+  await refuseWithoutSettings(invocation, stack);
   return withInterrupts(async (interrupts) => {
     const { ensureToolchain } = await import("../setup/toolchain.ts");
     const folder = labStateFolder();
@@ -63,21 +85,29 @@ export async function withContext<T>(
       if (ready.status === "rejected") throw ready.reason;
       if (interrupts.cancel.aborted) throw new CommandFailure("stopped before anything was changed", { exitCode: 130 });
       const toolchain = ready.value;
-      const target =
-        used === undefined
-          ? (await import("../targets/real.ts")).realTarget(stack)
-          : (await import("../targets/lab.ts")).labTarget(stack, used.info, folder);
-      const open = async (): Promise<Session> => {
-        const [{ openSession }, program] = await Promise.all([import("../engine/session.ts"), programOf(stack)]);
-        const pack = join(projectRoot, "policies");
-        const policyPacks = options.withPolicies !== false && existsSync(join(pack, "PulumiPolicy.yaml")) ? [pack] : [];
+      if (used !== undefined) (await import("../targets/environment.ts")).forgetAws(process.env, used.info.aws);
+      const [{ realTarget }, { labTarget }] = await Promise.all([
+        import("../targets/real.ts"),
+        import("../targets/lab.ts"),
+      ]);
+      const targetOf = (name: string): Target =>
+        used === undefined ? realTarget(name) : labTarget(name, used.info, folder);
+      const openTarget = async (target: Target, create: boolean, policyPacks: readonly string[]): Promise<Session> => {
+        const [{ openSession }, program] = await Promise.all([import("../engine/session.ts"), programOf(target.stack)]);
         const engine = { file: toolchain.engine.path, env: toolchain.env };
-        const create = mayCreateStack(invocation);
         // What a killed engine left half-made would end the opening itself.
         if (target.backendFolder !== undefined) await tellMended(target.backendFolder);
         return openSession({ target, engine, program, policyPacks, interrupts, create });
       };
-      return await work({ target, toolchain, lab: used, interrupts, open });
+      const target = targetOf(stack);
+      const pack = join(projectRoot, "policies");
+      const packs = options.withPolicies !== false && existsSync(join(pack, "PulumiPolicy.yaml")) ? [pack] : [];
+      return await work({
+        ...{ target, toolchain, lab: used, interrupts },
+        // Read again: a command may have changed the stack's settings since.
+        open: () => openTarget(targetOf(stack), mayCreateStack(invocation, stack), packs),
+        openOther: (name, create = false) => openTarget(targetOf(name), create, []),
+      });
     } finally {
       await used?.release();
     }
@@ -85,9 +115,8 @@ export async function withContext<T>(
 }
 
 async function programOf(stack: string): Promise<() => Promise<Record<string, unknown>>> {
-  const { stackPrograms } = await import("../../stacks/programs.ts");
-  const program = stackPrograms[stack];
-  if (program === undefined)
-    throw new CommandFailure(`there is no stack ${stack}; known: ${Object.keys(stackPrograms).join(", ")}`);
+  const programs = await import("../../stacks/programs.ts");
+  const program = programs.programOf(stack);
+  if (program === undefined) throw new CommandFailure(`there is no stack ${stack}`);
   return program;
 }

@@ -1,6 +1,7 @@
 import { dirname, join } from "node:path";
 import { appendFileSync, mkdirSync } from "node:fs";
 import type { Invocation } from "../args/parse.ts";
+import { agentOfStack } from "../args/stacks.ts";
 import { planRelease, type ReleasePlan } from "../destroy/protection.ts";
 import { describeChanges } from "../engine/changes.ts";
 import type { Deployment, Session } from "../engine/session.ts";
@@ -15,12 +16,16 @@ import { forgetRunning, rememberRunning } from "../repair/runState.ts";
 import type { HostConnection, Target } from "../targets/target.ts";
 import { labStateFolder } from "../targets/stateFolder.ts";
 import { failureOf } from "./bringUp.ts";
-import { withContext } from "./context.ts";
+import { stackOf, withContext } from "./context.ts";
 import { hostOf } from "./host.ts";
 import { readyForChange } from "./ready.ts";
 
 /** `hive destroy`: takes a stack down, but never a protected guest that was not named. */
 export async function destroy(invocation: Invocation): Promise<number> {
+  const agent = agentOfStack(stackOf(invocation));
+  // Its registration goes with it.
+  if (agent !== undefined)
+    return (await import("./agent/destroy.ts")).destroyAgent({ ...invocation, positionals: [agent] });
   return withContext(
     invocation,
     async (context) => {

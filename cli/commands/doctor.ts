@@ -1,6 +1,7 @@
 import type { Invocation } from "../args/parse.ts";
 import { type Check, checkOfFault, nodeCheck } from "../doctor/check.ts";
 import { judgeMachine, readMachine } from "../doctor/machine.ts";
+import { labSentinelCheck, realSentinelCheck } from "../doctor/sentinel.ts";
 import { print, printJson } from "../output/terminal.ts";
 import { FaultsError } from "../../components/shared/faults.ts";
 import { adviceFor } from "../engine/advice.ts";
@@ -32,6 +33,7 @@ export async function doctor(invocation: Invocation): Promise<number> {
             found: `${tool.version} (${tool.source}) at ${tool.path}`,
           });
         rest.push(...lockChecks(context.target));
+        rest.push(await (context.lab === undefined ? realSentinelCheck(context) : labSentinelCheck()));
         const session = await context.open();
         const host = await hostOf(context, session);
         if (host === undefined) {

@@ -1,13 +1,34 @@
 import type { Session } from "../engine/session.ts";
+import { progress } from "../output/terminal.ts";
 import type { HostConnection } from "../targets/target.ts";
 import type { Context } from "./context.ts";
 
-/** The connection to the host: the lab's, or the one in the user's stack configuration. */
+/**
+ * The connection to the host: the lab's, or the one in the user's stack configuration. A server of the Sentinel's or of
+ * an agent on that host is repaired with the rights of genesis, which alone has root there.
+ */
 export async function hostOf(context: Context, session: Session): Promise<HostConnection | undefined> {
   if (context.target.host !== undefined) return context.target.host;
   const { target } = session;
-  const { stdout } = await session.engine(["config", "--show-secrets", "--json", "--stack", target.stack]);
-  return hostFromConfig(JSON.parse(stdout), target.project);
+  const own = await configOf(session);
+  if (target.stack === "genesis") return hostFromConfig(own, target.project);
+  const endpoint = field(field(field(own, `${target.project}:proxmox`), "objectValue"), "endpoint");
+  if (endpoint === undefined) return undefined;
+  const host = await context
+    .openOther("genesis")
+    .then(async (genesis) => hostFromConfig(await configOf(genesis), target.project))
+    .catch(() => undefined);
+  if (host?.endpoint === endpoint) return host;
+  progress(
+    `${target.stack}: Pulumi.genesis.yaml names another host, or none: what a killed run left there is not repaired`,
+  );
+  return undefined;
+}
+
+async function configOf({ engine, target }: Session): Promise<unknown> {
+  const { stdout } = await engine(["config", "--show-secrets", "--json", "--stack", target.stack]);
+  const config: unknown = JSON.parse(stdout);
+  return config;
 }
 
 /** Reads endpoint, token and SSH out of `pulumi config --json`; `undefined` when the token or endpoint is not set. */

@@ -10,7 +10,10 @@ export async function lab(invocation: Invocation): Promise<number> {
   const action = invocation.positionals[0] ?? "status";
   const folder = labStateFolder();
   const { findLab, startLab, stopLabProcess } = await import("../../lab/index.ts");
-  const { endKeeper } = await import("../keeper/endKeeper.ts");
+  const [{ endKeeper }, { endSentinel }] = await Promise.all([
+    import("../keeper/endKeeper.ts"),
+    import("../sentinel/endSentinel.ts"),
+  ]);
   const running = await findLab(folder.lab);
   const tell = async (document: Readonly<Record<string, unknown>>, text: string): Promise<void> => {
     if (invocation.json) await printJson(document);
@@ -36,12 +39,16 @@ export async function lab(invocation: Invocation): Promise<number> {
     return running === undefined ? 3 : 0;
   }
   if (action === "stop") {
-    // It goes with its lab, whether or not the command that runs it still lives.
+    // They go with their lab, whether or not the command that runs one still lives.
     const keeperEnded = await endKeeper(folder.lab);
+    const sentinelEnded = await endSentinel(folder.lab);
     if (running !== undefined) await stopLabProcess(running);
-    const its = keeperEnded === 0 ? "" : `; ended what ran of its Keeper: ${plural(keeperEnded)}`;
+    const its = [
+      keeperEnded === 0 ? "" : `; ended what ran of its Keeper: ${plural(keeperEnded)}`,
+      sentinelEnded ? "; ended its Sentinel" : "",
+    ].join("");
     await tell(
-      { running: false, stopped: running !== undefined, keeperEnded },
+      { running: false, stopped: running !== undefined, keeperEnded, sentinelEnded },
       `${running === undefined ? "was not running" : "stopped, its state is kept"}${its}`,
     );
     return 0;
@@ -53,8 +60,9 @@ export async function lab(invocation: Invocation): Promise<number> {
     )
       throw new CommandFailure("not confirmed; add --yes", { exitCode: 2 });
     await endKeeper(folder.lab);
+    await endSentinel(folder.lab);
     if (running !== undefined) await stopLabProcess(running);
-    for (const path of [folder.lab, folder.backend, folder.project, folder.passphraseFile])
+    for (const path of [folder.lab, folder.backend, folder.project, folder.stacks, folder.passphraseFile])
       rmSync(path, { recursive: true, force: true, maxRetries: 5 });
     for (const name of ["secrets.digest.json", "journal.jsonl", "pulumi-home"])
       rmSync(`${folder.root}/${name}`, { recursive: true, force: true });
@@ -79,6 +87,7 @@ export async function lab(invocation: Invocation): Promise<number> {
           );
         });
     } finally {
+      await endSentinel(folder.lab);
       await started.close();
     }
     return 0;

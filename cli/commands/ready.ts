@@ -1,5 +1,7 @@
 import { describeFault } from "../../components/shared/faults.ts";
 import type { Invocation } from "../args/parse.ts";
+import { agentOfStack } from "../args/stacks.ts";
+import { forgetLost } from "../destroy/lost.ts";
 import type { Session } from "../engine/session.ts";
 import { CommandFailure } from "../output/failure.ts";
 import { progress } from "../output/terminal.ts";
@@ -20,6 +22,7 @@ export async function readyForChange(context: Context, invocation: Invocation, o
   const host = await hostOf(context, session);
   if (host !== undefined) {
     await assertAccess(host);
+    if (agentOfStack(context.target.stack) !== undefined) await forgetLost(session, host);
     await repairStack(session, host);
   }
   if (!invocation.skipPreflight && host !== undefined) {

@@ -60,8 +60,11 @@ export async function writeSettings(
   const stale = staleSecrets(target, text);
   const settings = readRecord(text, parse);
   const stored = isRecord(settings["config"]) ? settings["config"] : {};
-  const kept = Object.fromEntries(Object.entries(stored).filter(([key]) => key in write.secrets));
-  const next = stringify({ ...settings, config: { ...asStored(write.plain), ...kept } });
+  const kept = Object.fromEntries(
+    Object.entries(stored).filter(([key]) => key in write.secrets || write.kept?.includes(key) === true),
+  );
+  // The engine reads YAML 1.1, to which a time without quotes is no text.
+  const next = stringify({ ...settings, config: { ...asStored(write.plain), ...kept } }, { version: "1.1" });
   if (next !== text) writeWhole(file, next);
   for (const key of stale) await setSecret(key, write.secrets[key] ?? "");
   if (stale.length === 0) return;

@@ -13,7 +13,8 @@ const readyWithinMs = 20_000;
 const graceMs = 8000;
 
 export interface AgentStart {
-  readonly side: "arbiter" | "host";
+  /** The role as its first arguments say it, for example `keeper --side host`. */
+  readonly role: readonly string[];
   readonly config: string;
   /** Folder of its socket and token. */
   readonly runtime: string;
@@ -25,14 +26,14 @@ export interface AgentStart {
 }
 
 /**
- * Starts one side of the Keeper and waits until it is well. It has a session of its own: Ctrl-C on the terminal reaches
+ * Starts one role of the agent and waits until it is well. It has a session of its own: Ctrl-C on the terminal reaches
  * this command alone, which then ends it by its pid.
  * @returns the process, or why there is none
  */
 export async function startAgent(start: AgentStart): Promise<Identity | { readonly fault: string }> {
   rmSync(start.output, { force: true });
   const output = openSync(start.output, "wx", 0o600);
-  const args = [agentProgram, "keeper", "--side", start.side, "--config", start.config];
+  const args = [agentProgram, ...start.role, "--config", start.config];
   const env = { ...process.env, ...start.env };
   const child = spawn(process.execPath, args, { detached: true, stdio: ["ignore", output, output], env });
   closeSync(output);

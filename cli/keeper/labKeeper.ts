@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { buildFakeGpu } from "../../lab/gpu/build.ts";
@@ -24,6 +23,7 @@ import { endWorkers } from "../../lab/keeper/workers.ts";
 import { writeWhole } from "../targets/stateFolder.ts";
 import { type AgentStart, agentProgram, endProcess, startAgent } from "./agentProcess.ts";
 import { endLeftKeeper } from "./endKeeper.ts";
+import { freePort } from "../../lab/host/freePort.ts";
 
 /** An evening to be played, and how many times as fast as it would be. */
 export interface Play {
@@ -98,7 +98,7 @@ export async function startLabKeeper(labStateDir: string, options: LabKeeperOpti
     const link = "link" in joined ? joined.link : undefined;
     writeArbiter(its, { ...built, runtime, timeZone, play, link });
     const own = await startAgent({
-      ...{ side: "arbiter", config: folder.config, runtime, output: folder.output, env, onSpawn },
+      ...{ role: ["keeper", "--side", "arbiter"], config: folder.config, runtime, output: folder.output, env, onSpawn },
     });
     if ("fault" in own) {
       await stop();
@@ -175,18 +175,6 @@ async function startHost(
   const config = join(folder.root, "keeper-host.yaml");
   writeWhole(config, stringify(labHostConfig({ folder, runtime: start.runtime, timeZone, proxmox, link })));
   const output = join(folder.root, "keeper-host.log");
-  const host = await startAgent({ ...start, side: "host", config, output });
+  const host = await startAgent({ ...start, role: ["keeper", "--side", "host"], config, output });
   return "fault" in host ? host : { host, link };
-}
-
-/** A loopback port that nobody uses now. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }

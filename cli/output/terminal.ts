@@ -27,7 +27,7 @@ export function speakFor(named: "lab" | "real"): void {
 /** A text with its `hive` commands as they have to be typed for the target. Pure but for the target. */
 export function aimed(text: string): string {
   if (target === "lab") return text;
-  const commands = /\bhive (doctor|up|preview|destroy|adopt|repair|review|outputs)\b(?! --target)/g;
+  const commands = /\bhive (doctor|up|preview|destroy|adopt|repair|review|outputs|agent [a-z]+)\b(?! --target)/g;
   return text.replace(commands, "hive $1 --target real");
 }
 

@@ -2,6 +2,31 @@ import { join } from "node:path";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** The lab's stand-in for AWS: its address, and a file with the credentials that it knows. */
+export interface LabAws {
+  readonly url: string;
+  readonly region: string;
+  readonly credentialsFile: string;
+}
+
+/** What AWS's own tools read, for the stand-in. The file is the lab's: its values are worth nothing elsewhere. */
+function labAwsVariables({ url, region, credentialsFile }: LabAws): Record<string, string> {
+  return {
+    AWS_ENDPOINT_URL_LIGHTSAIL: url,
+    AWS_REGION: region,
+    AWS_SHARED_CREDENTIALS_FILE: credentialsFile,
+    AWS_EC2_METADATA_DISABLED: "true",
+  };
+}
+
+/**
+ * Lets this very process forget the user's own AWS, and see the lab's: a stack's program runs in it and looks prices up.
+ */
+export function forgetAws(env: NodeJS.ProcessEnv, aws: LabAws): void {
+  for (const name of Object.keys(env)) if (name.startsWith("AWS_")) delete env[name];
+  Object.assign(env, labAwsVariables(aws));
+}
+
 /**
  * The environment of an engine that works on the lab: without any variable by which the user's own backend, login,
  * Proxmox host or SSH agent could be reached.
@@ -14,6 +39,8 @@ export function labEnvironment(
     readonly pulumiHome: string;
     /** Home folder of the engine and its providers; made by whoever makes the state folder. */
     readonly home: string;
+    /** The lab's stand-in for AWS. @default the lab has none */
+    readonly aws?: LabAws | undefined;
   },
 ): Record<string, string> {
   const kept: Record<string, string> = {};
@@ -26,6 +53,7 @@ export function labEnvironment(
     ...kept,
     // The Proxmox provider keeps the host keys it has met in ~/.ssh/known_hosts: a lab's key belongs not into the user's.
     HOME: lab.home,
+    ...(lab.aws === undefined ? {} : labAwsVariables(lab.aws)),
     PULUMI_BACKEND_URL: `file://${lab.backendFolder}`,
     PULUMI_CONFIG_PASSPHRASE_FILE: lab.passphraseFile,
     PULUMI_HOME: lab.pulumiHome,

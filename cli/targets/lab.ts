@@ -7,7 +7,10 @@ import type { LabInfo } from "../../lab/index.ts";
 import { CommandFailure } from "../output/failure.ts";
 import { progress } from "../output/terminal.ts";
 import { projectRoot } from "../setup/paths.ts";
+import { ownSecrets } from "../agents/stackConfig.ts";
+import { agentOfStack } from "../args/stacks.ts";
 import { labEnvironment } from "./environment.ts";
+import { labAgentConfig } from "./labAgent.ts";
 import { labConfig } from "./labConfig.ts";
 import { type StateFolder, prepareStateFolder, readIfThere, writeWhole } from "./stateFolder.ts";
 import type { Target } from "./target.ts";
@@ -16,33 +19,31 @@ import { readTracked } from "./tracked.ts";
 /** The target that a running lab is. */
 export function labTarget(stack: string, info: LabInfo, folder: StateFolder): Target {
   prepareStateFolder(folder);
-  const tracked = readTracked(stack);
+  const { project, settings } = readTracked(stack);
   const passphrase = readFileSync(folder.passphraseFile, "utf8").trim();
   const token = readFileSync(info.tokenFile, "utf8").trim();
   const sshPrivateKey = readFileSync(info.ssh.privateKeyFile, "utf8");
   const { host, port, user, hostPublicKey } = info.ssh;
-  const checked = labConfig(tracked.config, {
-    project: tracked.project,
-    endpoint: info.apiUrl,
-    apiToken: token,
-    ssh: { host, port, user, hostKey: hostPublicKey.trim() },
-    sshPrivateKey,
-    adminPublicKey: publicKeyOf(sshPrivateKey),
-    adminCidrs: [`${info.adminAddress}/32`],
-    secretSeed: passphrase,
-  });
-  if (!checked.ok)
-    throw new CommandFailure("the lab's configuration would reach beyond this machine", { faults: checked.faults });
-  const { leftOut, ...written } = checked.value;
-  if (leftOut.includes(`${tracked.project}:keeper`))
-    progress(
-      `lab: ${tracked.project}:keeper is left out here: its guests run no systemd. npm start runs a Keeper beside`,
-    );
-  const nodeName = written.plain[`${tracked.project}:nodeName`];
-  writeProject(folder, tracked.project, tracked.settings);
+  const ssh = { host, port, user, hostKey: hostPublicKey.trim() };
+  const connection = { project, endpoint: info.apiUrl, apiToken: token };
+  const isAgent = agentOfStack(stack) !== undefined;
+  const written = isAgent
+    ? labAgentConfig(readTracked(stack, folder.stacks).config, { ...connection, network: info.network })
+    : labConfig(readTracked(stack).config, {
+        ...{ ...connection, ssh, sshPrivateKey, secretSeed: passphrase },
+        adminPublicKey: publicKeyOf(sshPrivateKey),
+        adminCidrs: [`${info.adminAddress}/32`],
+      });
+  if (!written.ok)
+    throw new CommandFailure("the lab's configuration would reach beyond this machine", { faults: written.faults });
+  const { leftOut, plain, secrets } = written.value;
+  if (leftOut.includes(`${project}:keeper`))
+    progress(`lab: ${project}:keeper is left out here: its guests run no systemd. npm start runs a Keeper beside`);
+  const nodeName = plain[`${project}:nodeName`];
+  writeProject(folder, project, settings);
   return {
     kind: "lab",
-    project: tracked.project,
+    project,
     stack,
     workDir: folder.project,
     env: labEnvironment(process.env, {
@@ -50,11 +51,14 @@ export function labTarget(stack: string, info: LabInfo, folder: StateFolder): Ta
       passphraseFile: folder.passphraseFile,
       pulumiHome: join(folder.root, "pulumi-home"),
       home: folder.home,
+      aws: info.aws,
     }),
     backendFolder: folder.backend,
     write: {
-      ...written,
-      digestFile: join(folder.root, "secrets.digest.json"),
+      plain,
+      secrets,
+      ...(isAgent ? { kept: ownSecrets.map((name) => `${project}:${name}`) } : {}),
+      digestFile: isAgent ? join(folder.stacks, `${stack}.digest.json`) : join(folder.root, "secrets.digest.json"),
       digestKey: createHmac("sha256", passphrase).update("secrets").digest("hex"),
     },
     host: {
@@ -62,7 +66,7 @@ export function labTarget(stack: string, info: LabInfo, folder: StateFolder): Ta
       apiToken: token,
       insecure: true,
       nodeName: typeof nodeName === "string" ? nodeName : "pve",
-      ssh: { host, port, user, privateKey: sshPrivateKey, hostKey: hostPublicKey.trim() },
+      ssh: { ...ssh, privateKey: sshPrivateKey },
     },
   };
 }

@@ -1,6 +1,8 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { noSettings } from "../agents/store.ts";
+import { agentOfStack } from "../args/stacks.ts";
 import { CommandFailure } from "../output/failure.ts";
 import { projectRoot } from "../setup/paths.ts";
 import { realEnvironment } from "./environment.ts";
@@ -18,6 +20,12 @@ export function backendFolderOf(url: string | undefined, home: string, workDir: 
 /** The user's own host, backend and settings, in place. */
 export function realTarget(stack: string): Target {
   const settings = join(projectRoot, `Pulumi.${stack}.yaml`);
+  const agent = agentOfStack(stack);
+  if (!existsSync(settings) && agent !== undefined) throw noSettings("real", agent);
+  if (!existsSync(settings) && stack === "sentinel")
+    throw new CommandFailure(
+      `${settings} is missing: it tells where the Sentinel is to be. docs/antigravity.md has one to begin with.`,
+    );
   if (!existsSync(settings))
     throw new CommandFailure(
       `${settings} is missing: it tells where your host is. Restore it: git checkout -- Pulumi.${stack}.yaml`,

@@ -27,6 +27,7 @@ export async function useLab(folder: StateFolder, why: string): Promise<UsedLab>
   const release = async (info: LabInfo): Promise<void> => {
     rmSync(own, { force: true });
     if (readIfThere(startedFor) !== String(info.pid) || liveUsers(users).length > 0) return;
+    await (await import("../sentinel/endSentinel.ts")).endSentinel(folder.lab);
     await stopLabProcess(info);
     progress("lab: stopped, its state is kept");
   };

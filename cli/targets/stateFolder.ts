@@ -15,6 +15,8 @@ export interface StateFolder {
   readonly project: string;
   /** Home folder of the engine and its providers. */
   readonly home: string;
+  /** Settings of stacks that no tracked file has: those of agents. */
+  readonly stacks: string;
 }
 
 /** The lab's folders: `HIVE_STATE_DIR`, else `.hive/lab` in the project. Nothing is created. */
@@ -27,6 +29,7 @@ export function labStateFolder(env: Readonly<Record<string, string | undefined>>
     passphraseFile: join(root, "passphrase"),
     project: join(root, "project"),
     home: join(root, "home"),
+    stacks: join(root, "stacks"),
   };
 }
 
@@ -57,7 +60,7 @@ export function readIfThere(file: string): string | undefined {
 
 /** Makes the folders and the passphrase (256 random bits), once. */
 export function prepareStateFolder(folder: StateFolder): void {
-  for (const path of [folder.root, folder.lab, folder.backend, folder.project, folder.home]) {
+  for (const path of [folder.root, folder.lab, folder.backend, folder.project, folder.home, folder.stacks]) {
     mkdirSync(path, { recursive: true, mode: 0o700 });
     chmodSync(path, 0o700);
   }

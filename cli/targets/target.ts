@@ -33,6 +33,8 @@ export interface Target {
     | {
         readonly plain: Readonly<Record<string, ConfigValue>>;
         readonly secrets: Readonly<Record<string, string>>;
+        /** Keys that the settings keep as they are, encrypted: nobody but the engine has their values. */
+        readonly kept?: readonly string[] | undefined;
         /** Remembers which secrets the settings hold already. */
         readonly digestFile: string;
         readonly digestKey: string;

@@ -3,11 +3,13 @@ import { parseArgs } from "node:util";
 export interface BenchArguments {
   readonly name: string;
   readonly json: boolean;
-  /** Repetitions, `--runs` of what takes long or `--count` of what takes milliseconds; the benchmark's own when absent. */
+  /** Repetitions of what takes long; the benchmark's own when absent. */
   readonly runs: number | undefined;
+  /** Repetitions of what is short; the benchmark's own when absent. */
+  readonly count: number | undefined;
 }
 
-export const usage = "usage: npm run -s bench -- NAME [--runs N | --count N] [--json]";
+export const usage = "usage: npm run -s bench -- NAME [--runs N] [--count N] [--json]";
 
 /** Reads the command line, or says everything that is wrong with it. */
 export function readArguments(
@@ -37,7 +39,7 @@ export function readArguments(
       faults.push(`--${option} is ${String(given)}; give a whole number from 1 to ${String(most)}`);
     return value;
   };
-  const runs = number("runs", 100) ?? number("count", 100_000);
+  const [runs, count] = [number("runs", 100), number("count", 100_000)];
   if (faults.length > 0 || name === undefined) return { faults };
-  return { ok: { name, json: values.json === true, runs } };
+  return { ok: { name, json: values.json === true, runs, count } };
 }

@@ -1,5 +1,5 @@
 /** `npm run -s bench -- NAME --json`: one benchmark; its document on stdout, its progress on stderr. */
-import { readArguments, usage } from "./arguments.ts";
+import { type BenchArguments, readArguments, usage } from "./arguments.ts";
 import { installSignalHandlers } from "./cleanup.ts";
 import { type Figures, type Limit, brokenLimits, documentOf } from "./statistics.ts";
 
@@ -7,21 +7,29 @@ type Say = (line: string) => void;
 
 interface Benchmark {
   readonly limits: Readonly<Record<string, Limit>>;
-  readonly measure: (runs: number | undefined, say: Say) => Promise<Figures>;
+  readonly measure: (asked: Pick<BenchArguments, "runs" | "count">, say: Say) => Promise<Figures>;
 }
 
 const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   up: async () => {
     const { limits, measureUp } = await import("./up/index.ts");
-    return { limits, measure: measureUp };
+    return { limits, measure: ({ runs, count }, say) => measureUp(runs ?? count, say) };
   },
   preempt: async () => {
     const { limits, measureBench } = await import("./preempt/index.ts");
-    return { limits, measure: measureBench };
+    return { limits, measure: ({ runs, count }, say) => measureBench(runs ?? count, say) };
   },
   "keeper-soak": async () => {
     const { limits, measureSoak } = await import("./keeper-soak/index.ts");
-    return { limits, measure: measureSoak };
+    return { limits, measure: ({ runs, count }, say) => measureSoak(runs ?? count, say) };
+  },
+  agents: async () => {
+    const { limits, measureAgents } = await import("./agents/index.ts");
+    return { limits, measure: measureAgents };
+  },
+  "sentinel-idle": async () => {
+    const { limits, measureIdle } = await import("./sentinel-idle/index.ts");
+    return { limits, measure: ({ runs }, say) => measureIdle(runs, say) };
   },
 };
 
@@ -36,13 +44,13 @@ async function main(): Promise<number> {
     process.stderr.write(`${parsed.faults.join("\n")}\n${usage}\n`);
     return 2;
   }
-  const { name, json, runs } = parsed.ok;
+  const { name, json, ...asked } = parsed.ok;
   const load = benchmarks[name];
   if (load === undefined) return 2;
   installSignalHandlers();
   say(`bench ${name}: starting`);
   const { limits, measure } = await load();
-  const figures = await measure(runs, say);
+  const figures = await measure(asked, say);
   const document = documentOf(name, figures, limits);
   for (const figure of brokenLimits(figures, limits))
     say(`${figure} is ${String(document.figures[figure])}; allowed: ${JSON.stringify(limits[figure])}`);

@@ -27,10 +27,25 @@ const campaigns: Readonly<Record<string, Entry>> = {
       return (options) => runKeeperFaults(options);
     },
   },
+  signals: {
+    text: "signals through a Sentinel to runners while either is killed; none lost, none doubled",
+    count: 10_000,
+    load: async () => {
+      const { runSignals } = await import("./signals/index.ts");
+      return (options) => runSignals(options);
+    },
+  },
+  "signal-fuzz": {
+    text: "seeded attacks on a runner's signal endpoint; none accepted, nothing changed, no memory kept",
+    count: 1_000_000,
+    load: async () => (await import("./signals/fuzz.ts")).runSignalFuzz,
+  },
 };
 
+const mostCount = 10_000_000;
+
 function usage(problem: string): number {
-  const names = Object.entries(campaigns).map(([name, entry]) => `  ${name.padEnd(8)}${entry.text}`);
+  const names = Object.entries(campaigns).map(([name, entry]) => `  ${name.padEnd(12)}${entry.text}`);
   process.stderr.write(
     `${problem}\nusage: npm run campaign -- NAME [--count N] [--seed S] [--json]\n${names.join("\n")}\n`,
   );
@@ -47,7 +62,7 @@ async function main(): Promise<number> {
   if (entry === undefined || positionals.length !== 1) return usage(`unknown campaign "${positionals.join(" ")}"`);
   const count = Number(values.count ?? entry.count);
   const seed = Number(values.seed ?? Date.now() % 1_000_000);
-  if (!Number.isSafeInteger(count) || count < 1 || count > 100_000)
+  if (!Number.isSafeInteger(count) || count < 1 || count > mostCount)
     return usage(`--count ${String(values.count)}: a whole number from 1`);
   if (!Number.isSafeInteger(seed) || seed < 0) return usage(`--seed ${String(values.seed)}: a whole number from 0`);
   const begun = Date.now();

@@ -11,6 +11,9 @@ const cli = join(import.meta.dirname, "..", "..", "cli", "bin", "hive.mjs");
 const hive = (...args: string[]): ReturnType<typeof spawnSync> =>
   spawnSync(process.execPath, [cli, ...args], { encoding: "utf8" });
 
+/** Arguments in capitals must be given. */
+const isNeeded = (positional: string): boolean => positional === positional.toUpperCase();
+
 describe("command line", () => {
   it("is total: any words give an answer, none throws", () => {
     const word = fc.oneof(
@@ -25,9 +28,11 @@ describe("command line", () => {
   });
 
   it("works on the lab unless told otherwise", () => {
-    for (const { name } of commands) {
-      const parsed = parseCommandLine([name]);
+    for (const { name, positionals } of commands) {
+      const parsed = parseCommandLine([...name.split(" "), ...positionals.filter(isNeeded)]);
       assert.ok(parsed.kind === "run" && parsed.invocation.target === "lab", name);
+      assert.equal(parsed.invocation.command, name);
+      if (positionals.some(isNeeded)) assert.equal(parseCommandLine(name.split(" ")).kind, "usage", name);
     }
   });
 
@@ -61,6 +66,27 @@ describe("command line", () => {
     );
   });
 
+  it("knows a group's commands, and what was probably meant", () => {
+    for (const [argv, said] of [
+      [["agent"], /needs a command; known: new, list/],
+      [["agent", "nwe"], /did you mean new\?/],
+      [["agnet", "new"], /did you mean agent\?/],
+      [["agent", "new"], /needs NAME/],
+      [["up", "agent-Ghost"], /such as agent-ghost/],
+      [["adopt", "agent-x"], /known: genesis/],
+      [["destroy", "agent-x", "--unprotect", "100"], /nothing of an agent is protected/],
+    ] as const) {
+      const parsed = parseCommandLine(argv);
+      assert.ok(parsed.kind === "usage", argv.join(" "));
+      assert.match(parsed.problems.join("\n"), said);
+    }
+    assert.deepEqual(parseCommandLine(["agent", "--help"]), { kind: "help", command: "agent" });
+    assert.deepEqual(parseCommandLine(["help", "agent", "new"]), { kind: "help", command: "agent new" });
+    const parsed = parseCommandLine(["agent", "signal", "x", "--payload", "-", "--wait"]);
+    assert.ok(parsed.kind === "run");
+    assert.deepEqual([parsed.invocation.values, parsed.invocation.flags], [{ payload: "-" }, ["wait"]]);
+  });
+
   it("refuses to let all guests of a real host go", () => {
     assert.equal(parseCommandLine(["destroy", "--target", "real", "--unprotect", "all"]).kind, "usage");
     assert.equal(parseCommandLine(["destroy", "--unprotect", "100;rm"]).kind, "usage");
@@ -79,7 +105,9 @@ describe("command line", () => {
 
   it("has help for every command and option", () => {
     for (const { name, options } of commands) {
-      assert.match(renderHelp(), new RegExp(`^  ${name} `, "m"));
+      const [group = "", own] = name.split(" ");
+      assert.match(renderHelp(), new RegExp(`^  ${group} `, "m"));
+      if (own !== undefined) assert.match(renderHelp(group), new RegExp(`^  ${own} `, "m"));
       for (const option of options) assert.ok(renderHelp(name).includes(`--${option.name}`));
     }
   });

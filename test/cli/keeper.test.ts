@@ -183,7 +183,12 @@ describe("the Keeper beside the lab", function () {
     assert.ok(sides.length === 2 && left.length > 3 && left.every(isAlive), JSON.stringify(left));
     const stopped = await hive.run(["lab", "stop", "--json"]);
     assert.equal(stopped.code, 0, stopped.stderr);
-    assert.deepEqual(JSON.parse(stopped.stdout), { running: false, stopped: false, keeperEnded: 3 });
+    assert.deepEqual(JSON.parse(stopped.stdout), {
+      running: false,
+      stopped: false,
+      keeperEnded: 3,
+      sentinelEnded: false,
+    });
     assert.deepEqual(left.filter(isAlive), []);
     assert.match((await hive.run(["lab", "stop"])).stdout, /^was not running$/m);
   });

@@ -41,10 +41,11 @@ describe("an update of a real host", () => {
 
   it("makes a stack only by up, start and adopt; on the lab every command does", () => {
     for (const command of ["doctor", "preview", "outputs", "review", "destroy", "repair"]) {
-      assert.equal(mayCreateStack({ command, target: "real" }), false, command);
-      assert.equal(mayCreateStack({ command, target: "lab" }), true, command);
+      assert.equal(mayCreateStack({ command, target: "real" }, "genesis"), false, command);
+      assert.equal(mayCreateStack({ command, target: "lab" }, "genesis"), true, command);
     }
-    for (const command of ["up", "start", "adopt"]) assert.equal(mayCreateStack({ command, target: "real" }), true);
+    for (const command of ["up", "start", "adopt"])
+      assert.equal(mayCreateStack({ command, target: "real" }, "genesis"), true);
   });
 
   it("uses the user's login to the backend, never the set-up's", () => {

@@ -20,6 +20,8 @@ const invocation: Invocation = {
   skipPreflight: false,
   unprotect: [],
   only: [],
+  values: {},
+  flags: [],
 };
 
 describe("hive review with the real engine", () => {

@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ArbiterSite } from "../../support/arbiterDaemon.ts";
 import type { AgentProgram, Daemon } from "../../support/arbiterDaemon.ts";
-import { freePort } from "../../support/freePort.ts";
+import { freePort } from "../../../lab/host/freePort.ts";
 
 /** Puts another boot id in the kernel's place, for this program alone. */
 const asBooted = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"';

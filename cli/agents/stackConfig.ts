@@ -1,0 +1,53 @@
+/** The settings of a stack `agent-<name>`, as `hive agent new` writes them. Pure. */
+import type { ConfigValue } from "../targets/labConfig.ts";
+import type { AgentOrder } from "./order.ts";
+
+type Section = Readonly<Record<string, ConfigValue>>;
+
+/** What an agent's settings take over from elsewhere. */
+export interface AgentGround {
+  /** The release of hive-agent that is installed. */
+  readonly release: Section;
+  /** US cents a month for all servers together, and what the others cost. */
+  readonly budget: { readonly centsPerMonth: number; readonly committedCents: number };
+  /** Who may log in. */
+  readonly adminCidrs: readonly string[];
+  /** Where runners find the Sentinel, and where its signals come from if that is another address. */
+  readonly sentinel: { readonly host: string; readonly port: number; readonly from?: readonly string[] | undefined };
+  /** Section `proxmox` or `lightsail`, as the order says. */
+  readonly place: Section;
+  /** How this machine reaches the server where that is not its own address. */
+  readonly connect?: { readonly host: string; readonly port: number } | undefined;
+  /** Where the Sentinel reaches the runner where that is not the server's own address. */
+  readonly runnerAddress?: string | undefined;
+}
+
+/** Plain values by full key. Its secrets are set apart: `sshPrivateKey`, `registrationKey`, `apiToken`. */
+export function agentStackConfig(
+  project: string,
+  order: AgentOrder,
+  sources: string,
+  ground: AgentGround,
+): Record<string, ConfigValue> {
+  const { name, kind, size, mode, idempotent, created, ttlSec } = order;
+  const { host, port, from } = ground.sentinel;
+  const { connect, runnerAddress } = ground;
+  const named: Record<string, ConfigValue | undefined> = {
+    agent: { name, kind, size, mode, ...(mode === "job" ? { idempotent } : {}), created, ttlSec, sources },
+    sentinel: { host, port, ...(from === undefined ? {} : { from }) },
+    release: ground.release,
+    budget: ground.budget,
+    adminCidrs: ground.adminCidrs,
+    [order.provider]: ground.place,
+    connect: connect === undefined ? undefined : { ...connect },
+    runnerAddress,
+  };
+  return Object.fromEntries(
+    Object.entries(named).flatMap(([key, value]): [string, ConfigValue][] =>
+      value === undefined ? [] : [[`${project}:${key}`, value]],
+    ),
+  );
+}
+
+/** Secrets of an agent's stack that its settings alone have: nobody else keeps them. */
+export const ownSecrets = ["sshPrivateKey", "registrationKey"] as const;

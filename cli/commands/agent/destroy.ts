@@ -1,0 +1,159 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { rememberGone } from "../../agents/gone.ts";
+import { knownAgents, memoryFolder, noSettings, removePackedSources, removeSettings } from "../../agents/store.ts";
+import { stackOfAgent } from "../../args/stacks.ts";
+import type { Invocation } from "../../args/parse.ts";
+import type { Session } from "../../engine/session.ts";
+import { describeUrn } from "../../engine/urn.ts";
+import { CommandFailure } from "../../output/failure.ts";
+import { ask, print, printJson, progress } from "../../output/terminal.ts";
+import { decodeState } from "../../repair/deployment.ts";
+import { type ReachedSentinel, reachSentinel, withSentinel } from "../../sentinel/reach.ts";
+import { failureOf } from "../bringUp.ts";
+import { type Context, withContext } from "../context.ts";
+import { readyForChange } from "../ready.ts";
+
+/**
+ * `hive agent destroy`: the server with everything on it, the registration, the stack and its settings. It needs neither
+ * the Sentinel nor the server: who cannot be told now is told by the next command that reaches the Sentinel.
+ */
+export async function destroyAgent(invocation: Invocation): Promise<number> {
+  const [name = ""] = invocation.positionals;
+  const { target, dryRun, json } = invocation;
+  const stack = stackOfAgent(name);
+  if (target === "real" && !knownAgents(target).includes(name)) return destroyElsewhere(invocation);
+  return withContext(
+    invocation,
+    async (context) => {
+      const session = await openIfThere(context);
+      const found = session === undefined ? [] : await resourcesOf(session);
+      const reached = await reachSentinel(context).catch((error: unknown) => failureIn(error));
+      try {
+        const registered = "why" in reached ? undefined : (await reached.sentinel.agent(name)) !== undefined;
+        if (session === undefined && registered !== true && !knownAgents(target).includes(name))
+          throw noSettings(target, name);
+        if (dryRun) {
+          await tellPlan(invocation, name, found, registered);
+          return 0;
+        }
+        await confirm(invocation, name, found.length);
+        if (session !== undefined) await destroyStack(context, invocation, session);
+        const told = await deregister(target, name, reached, registered);
+        await forget(session, invocation, name);
+        if (json)
+          await printJson({ agent: name, stack, result: "succeeded", deleted: found.length, registration: told });
+        else await print(`${name} is gone`);
+        return 0;
+      } finally {
+        if (!("why" in reached)) reached.close();
+      }
+    },
+    { stack, withPolicies: false },
+  );
+}
+
+/** An agent whose settings are not on this machine: its registration goes, and the reaper has the server at its end. */
+async function destroyElsewhere(invocation: Invocation): Promise<number> {
+  const [name = ""] = invocation.positionals;
+  const { target, dryRun, json } = invocation;
+  return withSentinel(invocation, async (sentinel) => {
+    if ((await sentinel.agent(name)) === undefined) throw noSettings(target, name);
+    if (dryRun) {
+      await tellPlan(invocation, name, [], true);
+      return 0;
+    }
+    await sentinel.remove(name);
+    progress(`${name} has no settings here: its server, if there is one, is deleted at the end of its time to live`);
+    const document = {
+      agent: name,
+      stack: stackOfAgent(name),
+      result: "succeeded",
+      deleted: 0,
+      registration: "removed",
+    };
+    if (json) await printJson(document);
+    else await print(`${name} is off the registry`);
+    return 0;
+  });
+}
+
+function failureIn(error: unknown): { readonly why: string } {
+  // Whatever stands between us and the Sentinel, the server must be deletable.
+  const why = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
+  progress(`sentinel: not reached (${why}); the server is deleted all the same`);
+  return { why };
+}
+
+/** The stack, when its backend has it. */
+async function openIfThere(context: Context): Promise<Session | undefined> {
+  try {
+    return await context.open();
+  } catch (error) {
+    if (error instanceof CommandFailure && /does not exist in this backend/.test(error.message)) return undefined;
+    throw error;
+  }
+}
+
+async function resourcesOf(session: Session): Promise<readonly string[]> {
+  const { resources } = decodeState((await session.exportState()).deployment);
+  return resources.filter(({ type }) => !type.startsWith("pulumi:") && !type.startsWith("hive:")).map(({ urn }) => urn);
+}
+
+async function confirm({ yes }: Invocation, name: string, count: number): Promise<void> {
+  if (yes || count === 0) return;
+  const answer = await ask(`${String(count)} objects of ${name} will be deleted. Type the agent's name to go on: `);
+  if (answer === undefined) throw new CommandFailure("there is no terminal to confirm on: add --yes", { exitCode: 2 });
+  if (answer !== name) throw new CommandFailure("not confirmed; nothing was destroyed");
+}
+
+async function destroyStack(context: Context, invocation: Invocation, session: Session): Promise<void> {
+  await readyForChange(context, { ...invocation, skipPreflight: true }, session);
+  const outcome = await session.run("destroy");
+  if (!outcome.succeeded)
+    throw failureOf(outcome, `destroy of ${session.target.stack}`, { stack: session.target.stack });
+}
+
+type Told = "removed" | "not registered" | "remembered";
+
+async function deregister(
+  target: "lab" | "real",
+  name: string,
+  reached: ReachedSentinel | { readonly why: string },
+  registered: boolean | undefined,
+): Promise<Told> {
+  try {
+    // Its server's farewell may have been first.
+    if (!("why" in reached))
+      return (await reached.sentinel.remove(name)) || registered === true ? "removed" : "not registered";
+  } catch (error) {
+    failureIn(error);
+  }
+  rememberGone(target, { name, atMs: Date.now() });
+  progress(`sentinel: it is told of ${name} by the next hive agent command that reaches it`);
+  return "remembered";
+}
+
+/** The stack itself with its backups, its settings, which hold the keys of a server that is no more, and its sources. */
+async function forget(session: Session | undefined, { target }: Invocation, name: string): Promise<void> {
+  const stack = stackOfAgent(name);
+  if (session !== undefined) await session.engine(["stack", "rm", stack, "--yes", "--remove-backups"]);
+  removeSettings(target, name);
+  removePackedSources(name);
+  rmSync(join(memoryFolder(target), `${stack}.digest.json`), { force: true });
+}
+
+async function tellPlan(
+  { json }: Invocation,
+  name: string,
+  found: readonly string[],
+  registered: boolean | undefined,
+): Promise<void> {
+  const registration = registered === undefined ? "unknown" : registered ? "registered" : "not registered";
+  if (json) {
+    await printJson({ agent: name, stack: stackOfAgent(name), result: "planned", delete: found, registration });
+    return;
+  }
+  const lines = found.map((urn) => `delete ${describeUrn(urn)}`);
+  await print([...lines, `registration: ${registration}`].join("\n"));
+}
