@@ -151,7 +151,7 @@ describe("applications' own APIs", () => {
     for (const [name, reply, fault] of cases) {
       const { url } = await serve(reply);
       await assert.rejects(
-        openApplication({ type: "vllm", url, token: "canary-token" }).isLowered(300),
+        openApplication({ type: "vllm", url, token: "canary-token" }).isLowered(fault === "deadline" ? 300 : 30_000),
         (error: Error & { fault?: string }) => {
           assert.equal(error.fault, fault, `${name}: ${error.message}`);
           assert.doesNotMatch(error.message, /canary/);
