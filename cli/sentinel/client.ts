@@ -46,9 +46,9 @@ export interface Sentinel {
 }
 
 /** Reads an answer that must have a form. @throws CommandFailure with the refusal, or that it is no answer of ours */
-function read<T>(call: SentinelCall, { status, json }: SentinelAnswer, form: z.ZodType<T>): T {
+function read<T>(call: SentinelCall, { status, json }: SentinelAnswer, form: z.core.$ZodType<T>): T {
   if (status >= 200 && status < 300) {
-    const parsed = form.safeParse(json);
+    const parsed = z.safeParse(form, json);
     if (parsed.success) return parsed.data;
     throw new CommandFailure(
       `the Sentinel's answer to ${call.method} ${call.path} is of another version: give it and this checkout the same release`,
@@ -72,9 +72,10 @@ const anything = z.unknown();
 
 /** The Sentinel at the end of a line. */
 export function sentinelOn(line: SentinelLine): Sentinel {
-  const ask = async <T>(call: SentinelCall, form: z.ZodType<T>): Promise<T> => read(call, await line.call(call), form);
+  const ask = async <T>(call: SentinelCall, form: z.core.$ZodType<T>): Promise<T> =>
+    read(call, await line.call(call), form);
   /** Undefined for a 404. */
-  const find = async <T>(call: SentinelCall, form: z.ZodType<T>): Promise<T | undefined> => {
+  const find = async <T>(call: SentinelCall, form: z.core.$ZodType<T>): Promise<T | undefined> => {
     const answer = await line.call(call);
     return answer.status === 404 ? undefined : read(call, answer, form);
   };

@@ -202,7 +202,7 @@ function placeFaults({ proxmox: own, lightsail: aws }: AnyServer): Fault[] {
 }
 
 function parsed<T extends AnyServer>(
-  schema: z.ZodType<T>,
+  schema: z.core.$ZodType<T>,
   raw: Readonly<Record<string, unknown>>,
   needed: readonly SecretName[],
   secretObject: SecretObject,
@@ -213,7 +213,7 @@ function parsed<T extends AnyServer>(
       .filter(([key]) => !isSecretKey(key) && !projectKeys.has(key))
       .map(([key, value]) => [key, value instanceof SecretText ? "a secret" : decoded(value)]),
   );
-  const read = schema.safeParse(plain, { reportInput: true, jitless: true });
+  const read = z.safeParse(schema, plain, { reportInput: true, jitless: true });
   const onProxmox = isRecord(plain["proxmox"]);
   const faults = [
     ...(read.success ? [...placeFaults(read.data), ...further(read.data)] : configFaults(read.error.issues)),

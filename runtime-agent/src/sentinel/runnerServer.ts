@@ -2,7 +2,7 @@
  * Where runners call: HTTP over TLS with each agent's own key. Who has no key of the registry does not get past the
  * handshake.
  */
-import type * as z from "zod";
+import * as z from "zod";
 import {
   farewell,
   heartbeat,
@@ -46,9 +46,9 @@ function parsed(body: Buffer): unknown {
 type Handler = (from: AgentRecord, body: unknown) => Promise<Reply>;
 
 /** A handler that reads its own message. */
-function reads<T>(schema: z.ZodType<T>, then: (from: AgentRecord, message: T) => Promise<Reply>): Handler {
+function reads<T>(schema: z.core.$ZodType<T>, then: (from: AgentRecord, message: T) => Promise<Reply>): Handler {
   return (from, body) => {
-    const message = schema.safeParse(body, { jitless: true });
+    const message = z.safeParse(schema, body, { jitless: true });
     return message.success ? then(from, message.data) : Promise.resolve(notUnderstood);
   };
 }

@@ -56,8 +56,8 @@ function refuse(fault: Fault | undefined): never {
   throw new ApiError(400, `${property} is not allowed`, { property, limit, fix });
 }
 
-function read<T>(schema: z.ZodType<T>, body: unknown): T {
-  const parsed = schema.safeParse(body, { jitless: true });
+function read<T>(schema: z.core.$ZodType<T>, body: unknown): T {
+  const parsed = z.safeParse(schema, body, { jitless: true });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   return refuse({
