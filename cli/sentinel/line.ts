@@ -1,5 +1,5 @@
-import { request } from "node:http";
 import type { Duplex } from "node:stream";
+import { callLocalApi } from "../../runtime-agent/src/shared/localApi/client.ts";
 import { CommandFailure } from "../output/failure.ts";
 
 /** A call of an API on a Unix socket. */
@@ -30,48 +30,15 @@ export class SentinelUnreachable extends CommandFailure {}
 /** Where the socket is: a path of this machine, or a stream that somebody opens to it. */
 export type SocketOf = { readonly path: string } | { readonly open: () => Promise<Duplex> };
 
-const mostBytes = 8 * 1024 * 1024;
-
 /** One HTTP exchange, on a connection of its own. Rejects when nobody answers in time or the answer is above 8 MiB. */
 export async function exchange(socket: SocketOf, token: string, call: SentinelCall): Promise<SentinelAnswer> {
-  const text = call.body === undefined ? undefined : JSON.stringify(call.body);
-  const stream = "open" in socket ? await socket.open() : undefined;
+  const connection = "open" in socket ? await socket.open() : socket.path;
   try {
-    return await new Promise<SentinelAnswer>((resolve, reject) => {
-      const outgoing = request(
-        {
-          // With an agent of its own, Node would not ask for the stream.
-          ...("path" in socket ? { socketPath: socket.path, agent: false } : {}),
-          ...(stream === undefined ? {} : { createConnection: () => stream }),
-          ...{ host: "sentinel", path: call.path, method: call.method },
-          signal: AbortSignal.timeout(call.timeoutMs ?? 10_000),
-          headers: {
-            authorization: `Bearer ${token}`,
-            connection: "close",
-            ...(text === undefined
-              ? {}
-              : { "content-type": "application/json", "content-length": Buffer.byteLength(text) }),
-          },
-        },
-        (incoming) => {
-          const chunks: Buffer[] = [];
-          let size = 0;
-          incoming.on("data", (chunk: Buffer) => {
-            size += chunk.length;
-            chunks.push(chunk);
-            if (size > mostBytes) outgoing.destroy(new Error("the answer is above 8 MiB"));
-          });
-          incoming.on("error", reject);
-          incoming.on("end", () => {
-            resolve({ status: incoming.statusCode ?? 0, json: parsed(Buffer.concat(chunks).toString("utf8")) });
-          });
-        },
-      );
-      outgoing.on("error", reject);
-      outgoing.end(text);
-    });
+    const { method, path, body, timeoutMs = 10_000 } = call;
+    const answer = await callLocalApi({ socket: connection, token, method, path, body, timeoutMs });
+    return { status: answer.status, json: parsed(answer.text) };
   } finally {
-    stream?.destroy();
+    if (typeof connection !== "string") connection.destroy();
   }
 }
 

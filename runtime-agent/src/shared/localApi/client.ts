@@ -1,7 +1,9 @@
 import { request } from "node:http";
+import type { Duplex } from "node:stream";
 
 export interface ApiCall {
-  readonly socket: string;
+  /** Path of the socket, or a connection to it that somebody opened; it is used for this call alone. */
+  readonly socket: string | Duplex;
   readonly token: string;
   readonly method?: "GET" | "POST" | "PUT" | "DELETE";
   /** With its query, for example `/decisions?since=12`. */
@@ -20,17 +22,19 @@ const mostBytes = 8 * 1024 * 1024;
 
 /** Calls an agent's local API. Rejects when nobody answers in time or the answer is above 8 MiB. */
 export function callLocalApi(call: ApiCall): Promise<ApiAnswer> {
+  const { socket } = call;
   const body = call.body === undefined ? undefined : JSON.stringify(call.body);
   return new Promise((resolve, reject) => {
     const outgoing = request(
       {
-        socketPath: call.socket,
+        // With an agent of its own, Node would not ask for the connection.
+        ...(typeof socket === "string" ? { socketPath: socket, agent: false } : { createConnection: () => socket }),
         path: call.path,
         method: call.method ?? "GET",
-        agent: false,
         signal: AbortSignal.timeout(call.timeoutMs ?? 5000),
         headers: {
           authorization: `Bearer ${call.token}`,
+          connection: "close",
           ...(body === undefined
             ? {}
             : { "content-type": "application/json", "content-length": Buffer.byteLength(body) }),
