@@ -22,6 +22,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   "agent list": async () => (await import("./commands/agent/list.ts")).list,
   "agent signal": async () => (await import("./commands/agent/signal.ts")).signal,
   "agent logs": async () => (await import("./commands/agent/logs.ts")).logs,
+  "agent dead-letters": async () => (await import("./commands/agent/deadLetters.ts")).deadLetters,
   "agent renew": async () => (await import("./commands/agent/renew.ts")).renew,
   "agent resize": async () => (await import("./commands/agent/resize.ts")).resize,
   "agent destroy": async () => (await import("./commands/agent/destroy.ts")).destroyAgent,

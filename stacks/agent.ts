@@ -29,14 +29,17 @@ export async function agent(): Promise<Record<string, unknown>> {
   const sources = await packAgent(settings);
   const { place, offers, providers } = await serverPlace(settings, true);
   const { limits, exec, readWritePaths, browserSandbox } = spec;
-  const { runnerAddress } = settings;
+  const hostPort = (at?: { readonly host: string; readonly port: number }): string | undefined =>
+    at && `${at.host}:${String(at.port)}`;
   const made = new HeavyAgent(
     "agent",
     {
       name: spec.name,
+      estate: settings.estate,
       kind: spec.kind,
       size: spec.size,
       created: spec.created,
+      renewed: spec.renewed,
       ttlSec: spec.ttlSec,
       mode: spec.mode === "resident" ? { mode: "resident" } : { mode: "job", idempotent: spec.idempotent },
       runtime: spec.runtime,
@@ -44,7 +47,9 @@ export async function agent(): Promise<Record<string, unknown>> {
       answerSec: spec.answerSec,
       healthUrl: spec.healthUrl,
       sentinel,
-      runnerAddress: runnerAddress && `${runnerAddress.host}:${String(runnerAddress.port)}`,
+      transport: spec.transport,
+      runnerAddress: hostPort(settings.runnerAddress),
+      sshAddress: hostPort(settings.sshAddress),
       adminCidrs,
       sources,
       release,

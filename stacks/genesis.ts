@@ -60,11 +60,11 @@ export async function declareGenesis(settings: GenesisSettings, secrets: Genesis
     guests.set(spec.vmId, new ProxmoxGuest(name, { ...spec, ...own }, { provider, dependsOn }));
   }
 
-  const brain = guests.get(plan.keeper?.vmid ?? 0);
-  if (plan.keeper !== undefined && secrets.keeper !== undefined && brain !== undefined) {
+  if (plan.keeper !== undefined && secrets.keeper !== undefined) {
+    const guest = guests.get(plan.keeper.vm?.vmid ?? 0);
     const login = { user: settings.admin.user, privateKey: secrets.sshPrivateKey };
-    const vm = { machine: brain.machine, ready: brain };
-    new Keeper("keeper", { plan: plan.keeper, secrets: secrets.keeper, host, login, vm });
+    const vm = guest && { login, machine: guest.machine, ready: guest };
+    new Keeper("keeper", { plan: plan.keeper, secrets: secrets.keeper, host, vm });
   }
   const watchdogFirmware = plan.keeper?.watchdogFirmware;
   return { ...genesisOutputs(settings, plan), ...(watchdogFirmware === undefined ? {} : { watchdogFirmware }) };

@@ -7,6 +7,7 @@ import type { Offer } from "../components/shared/vps/offers.ts";
 import { regionOf } from "../components/shared/vps/lightsail.ts";
 import { throwawayPool } from "../components/shared/vps/reaperRights.ts";
 import type { AgentStackSettings, SentinelStackSettings } from "../components/shared/vps/stackSettings.ts";
+import { lightsailHostKey } from "./lightsailHostKey.ts";
 import { lightsailOffers } from "./lightsailOffers.ts";
 
 /** A server's place with its provider, and what is sold there where that was looked up. */
@@ -42,7 +43,10 @@ export async function serverPlace(
   // AWS' own type of regions is a list that ages; what is no region Lightsail refuses.
   const provider = new AwsProvider("aws", { region: pulumi.output(region) });
   return {
-    place: { provider: "lightsail", zone, blueprint },
+    place: {
+      ...{ provider: "lightsail", zone, blueprint },
+      hostKeyOf: (instance, createdAt) => lightsailHostKey(region, instance, createdAt),
+    },
     offers: await lightsailOffers(region),
     providers: [provider],
   };

@@ -7,7 +7,7 @@ import { CommandFailure } from "../output/failure.ts";
 import type { ReachedSentinel } from "../sentinel/reach.ts";
 import type { HostConnection } from "../targets/target.ts";
 import { readTracked } from "../targets/tracked.ts";
-import { agentNetwork, proxmoxPlace, sectionOf, usualBudget } from "./ground.ts";
+import { agentNetwork, proxmoxPlace, sectionOf } from "./ground.ts";
 import type { AgentOrder } from "./order.ts";
 import { ownRelease } from "./release.ts";
 import type { AgentGround } from "./stackConfig.ts";
@@ -62,7 +62,6 @@ export async function gatherOnLab(
     value: {
       ground: {
         release: { tarball, sha256, version },
-        budget: { centsPerMonth: usualBudget, committedCents: 0 },
         adminCidrs: [`${lab.info.adminAddress}/32`],
         sentinel: listen,
         place: place.value,
@@ -84,8 +83,6 @@ export async function gatherOnHost(context: Context, order: AgentOrder, zone: st
   if (sentinel === undefined)
     faults.push({ property: "stack sentinel", limit: "a Sentinel that is up", fix: "Run hive up sentinel." });
   const adminCidrs = config[key("adminCidrs")];
-  const budget = config[key("budget")];
-  const centsPerMonth = isRecord(budget) ? Number(budget["centsPerMonth"]) : usualBudget;
   const found = order.provider === "lightsail" ? undefined : await hostOfAgents(context);
   const place: Checked<AgentGround["place"]> =
     found === undefined
@@ -100,7 +97,6 @@ export async function gatherOnHost(context: Context, order: AgentOrder, zone: st
     value: {
       ground: {
         release: sectionOf(config, key("release"), file),
-        budget: { centsPerMonth, committedCents: 0 },
         adminCidrs: Array.isArray(adminCidrs) ? adminCidrs.map(String) : [],
         sentinel,
         place: place.value,

@@ -7,8 +7,8 @@ import { memoryFolder } from "./store.ts";
 /** One agent that is gone; a later one of the same name is another. */
 export interface GoneAgent {
   readonly name: string;
-  /** Unix ms: who was registered later is not the one that is gone. */
-  readonly atMs: number;
+  /** The id that the Sentinel gave its registration. */
+  readonly id: string;
 }
 
 const fileOf = (kind: "lab" | "real"): string => join(memoryFolder(kind), "agents.gone.json");
@@ -28,13 +28,13 @@ function isGone(value: unknown): value is GoneAgent {
     value !== null &&
     "name" in value &&
     typeof value.name === "string" &&
-    "atMs" in value &&
-    typeof value.atMs === "number"
+    "id" in value &&
+    typeof value.id === "string"
   );
 }
 
 export function rememberGone(kind: "lab" | "real", gone: GoneAgent): void {
-  const others = readGone(kind).filter(({ name }) => name !== gone.name);
+  const others = readGone(kind).filter(({ id }) => id !== gone.id);
   writeWhole(fileOf(kind), `${JSON.stringify([...others, gone])}\n`);
 }
 
@@ -43,19 +43,12 @@ export function rememberGone(kind: "lab" | "real", gone: GoneAgent): void {
  * @returns their names
  * @throws SentinelUnreachable; who was not told is remembered on
  */
-export async function settleGone(
-  kind: "lab" | "real",
-  sentinel: Pick<Sentinel, "agent" | "remove">,
-): Promise<string[]> {
+export async function settleGone(kind: "lab" | "real", sentinel: Pick<Sentinel, "remove">): Promise<string[]> {
   const gone = readGone(kind);
   const told: string[] = [];
-  for (const { name, atMs } of gone) {
-    const agent = await sentinel.agent(name);
-    if (agent !== undefined && agent.createdMs <= atMs) {
-      await sentinel.remove(name);
-      told.push(name);
-    }
-    writeWhole(fileOf(kind), `${JSON.stringify(readGone(kind).filter((each) => each.name !== name))}\n`);
+  for (const { name, id } of gone) {
+    if (await sentinel.remove(name, id)) told.push(name);
+    writeWhole(fileOf(kind), `${JSON.stringify(readGone(kind).filter((each) => each.id !== id))}\n`);
   }
   return told;
 }

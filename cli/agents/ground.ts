@@ -1,11 +1,9 @@
 /** What a new agent's settings take over: on the lab from the lab, on a real host from stack sentinel's settings. */
 import { describeFault, type Checked, type Fault } from "../../components/shared/faults.ts";
 import { knownBundles, regionOf } from "../../components/shared/vps/lightsail.ts";
-import { cheapestOffer, type Offer } from "../../components/shared/vps/offers.ts";
 import { proxmoxOffers } from "../../components/shared/vps/serverPlan.ts";
 import { CommandFailure } from "../output/failure.ts";
 import { ProxmoxApi } from "../proxmox/api.ts";
-import type { AgentSeen } from "../sentinel/answers.ts";
 import { isPlain } from "../targets/labAgent.ts";
 import type { HostConnection } from "../targets/target.ts";
 import { asFurnished, decideGround, furnishLab, observeGround } from "./hostGround.ts";
@@ -23,22 +21,9 @@ const number = (value: unknown): number | undefined => {
   return typeof found === "number" ? found : undefined;
 };
 
-/** US cents a month for all servers together, where nobody set a budget. */
-export const usualBudget = 5000;
-
 /** What each provider sells, for a zone. */
 export function offersIn(zone: string): OrderGround["offers"] {
   return { proxmox: proxmoxOffers, lightsail: knownBundles(regionOf(zone) ?? "") };
-}
-
-/** US cents a month of the other agents: those on one's own hardware cost nothing. */
-export function committedCents(agents: readonly AgentSeen[], except: string, offers: readonly Offer[]): number {
-  return agents
-    .filter(({ name, provider }) => name !== except && provider?.kind === "lightsail")
-    .reduce((sum, { size }) => {
-      const offer = cheapestOffer(size, offers, 10_000_000);
-      return sum + (offer.ok ? offer.value.centsPerMonth : 0);
-    }, 0);
 }
 
 /** The network that agents' servers are on: the LAN of genesis, with its usual values where it says none. Pure. */

@@ -2,9 +2,10 @@
 import { dnsLabel, fault } from "../../components/shared/check.ts";
 import type { Checked, Fault } from "../../components/shared/faults.ts";
 import { nearestName } from "../../components/shared/nearestName.ts";
-import { heavyAgentHostname } from "../../components/shared/vps/heavyAgentPlan.ts";
+import type { Budget } from "../../components/shared/vps/budget.ts";
+import { type AgentTransport, heavyAgentHostname } from "../../components/shared/vps/heavyAgentPlan.ts";
 import type { Offer } from "../../components/shared/vps/offers.ts";
-import { type Budget, type VpsProvider, planServer } from "../../components/shared/vps/serverPlan.ts";
+import { type VpsProvider, planServer } from "../../components/shared/vps/serverPlan.ts";
 import { type AgentKind, parseAgentKind, type VpsSize } from "../../components/shared/vps/sizing.ts";
 import { formatUtc } from "../../components/shared/vps/utc.ts";
 import { parseDuration } from "./duration.ts";
@@ -22,6 +23,8 @@ export interface OrderWords {
   readonly idempotent: boolean;
   /** @default "proxmox" */
   readonly provider?: string | undefined;
+  /** @default "http" */
+  readonly transport?: string | undefined;
 }
 
 /** What they are held against. */
@@ -29,17 +32,22 @@ export interface OrderGround {
   /** What each provider sells. */
   readonly offers: Readonly<Record<VpsProvider, readonly Offer[]>>;
   readonly budget: Budget;
+  /** Name of the Hive, as its Sentinel says it. */
+  readonly estate: string;
   readonly nowMs: number;
 }
 
 /** An agent with its server, decided. */
 export interface AgentOrder {
   readonly name: string;
+  readonly estate: string;
   readonly kind: AgentKind;
   readonly size: VpsSize;
   readonly mode: "job" | "resident";
   readonly idempotent: boolean;
   readonly provider: VpsProvider;
+  /** How its signals come. */
+  readonly transport: AgentTransport;
   /** UTC, whole seconds: the time to live counts from here. */
   readonly created: string;
   readonly ttlSec: number;
@@ -50,6 +58,7 @@ export interface AgentOrder {
 
 const modes = ["job", "resident"] as const;
 const providers = ["proxmox", "lightsail"] as const;
+const transports = ["http", "ssh"] as const;
 export const usualTtl = "24h";
 
 /** Properties of a server's plan as the command line calls them. */
@@ -94,6 +103,7 @@ export function readOrder(words: OrderWords, ground: OrderGround): Checked<Agent
   const kind = readKind(words.kind, faults);
   const mode = oneOf("--mode", words.mode ?? "job", modes, faults);
   const provider = oneOf("--provider", words.provider ?? "proxmox", providers, faults);
+  const transport = oneOf("--transport", words.transport ?? "http", transports, faults);
   const ttlSec = readTtl(words.ttl ?? usualTtl, faults);
   if (mode === "resident" && idempotent)
     faults.push(fault("--idempotent", "given", "for --mode job alone", "Leave it out: a resident agent has no runs."));
@@ -104,19 +114,22 @@ export function readOrder(words: OrderWords, ground: OrderGround): Checked<Agent
     provider: provider ?? "proxmox",
     kind: kind ?? "micro-service",
     size: kind === undefined ? undefined : size,
-    life: { agent: dnsLabel.test(name) ? name : "x", created, ttlSec: ttlSec ?? 3600 },
+    life: { agent: dnsLabel.test(name) ? name : "x", estate: ground.estate, created, ttlSec: ttlSec ?? 3600 },
     offers: ground.offers[provider ?? "proxmox"],
     budget: ground.budget,
     openings: [],
     nowMs: ground.nowMs,
   });
   if (!plan.ok) for (const each of plan.faults) addNamed(each, faults);
-  if (faults.length > 0 || !plan.ok || !kind || !mode || !provider || ttlSec === undefined)
+  if (faults.length > 0 || !plan.ok || !kind || !mode || !provider || !transport || ttlSec === undefined)
     return { ok: false, faults };
   const { size: decided, offer, price } = plan.value;
   return {
     ok: true,
-    value: { ...{ name, kind, size: decided, mode, idempotent, provider, created, ttlSec }, price, offer },
+    value: {
+      ...{ name, estate: ground.estate, kind, size: decided, mode, idempotent, provider, transport },
+      ...{ created, ttlSec, price, offer },
+    },
   };
 }
 

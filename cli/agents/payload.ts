@@ -1,5 +1,5 @@
 /** What a signal carries. */
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
 import { fault, faultInWords } from "../../components/shared/check.ts";
 import type { Fault } from "../../components/shared/faults.ts";
 import { mostPayloadBytes } from "../../components/shared/signals/protocol.ts";
@@ -14,33 +14,38 @@ export async function payloadText(
   stdin: AsyncIterable<Buffer | string> = process.stdin,
 ): Promise<string> {
   if (word === undefined) return "null";
-  if (word === "-") {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    for await (const chunk of stdin) {
-      chunks.push(Buffer.from(chunk));
-      bytes += chunk.length;
-      if (bytes > mostPayloadBytes) break;
-    }
-    return Buffer.concat(chunks).toString("utf8");
-  }
+  if (word === "-") return readBounded(stdin);
   if (!word.startsWith("@")) return word;
   const file = word.slice(1);
-  return readFile(file, "utf8").catch((error: unknown) => {
+  return readBounded(createReadStream(file, { end: mostPayloadBytes })).catch((error: unknown) => {
+    if (error instanceof CommandFailure) throw error;
     const why = error instanceof Error && "code" in error ? String(error.code) : "unreadable";
     throw wrong(faultInWords("--payload", `${file} (${why})`, "a file that can be read", "Correct the path."));
   });
 }
 
+/** A text up to the limit; of a longer one no more is read than shows that it is. @throws CommandFailure */
+async function readBounded(input: AsyncIterable<Buffer | string>): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of input) {
+    const part = Buffer.from(chunk);
+    bytes += part.length;
+    if (bytes > mostPayloadBytes) throw tooLong(`more than ${String(mostPayloadBytes)} bytes`);
+    chunks.push(part);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function tooLong(found: string): CommandFailure {
+  const limit = `at most ${String(mostPayloadBytes)} bytes`;
+  return wrong(faultInWords("--payload", found, limit, "Put the data where the agent can fetch it."));
+}
+
 /** The payload itself. Pure. @throws CommandFailure when the text is no JSON, or too long */
 export function parsePayload(text: string): unknown {
   const bytes = Buffer.byteLength(text);
-  if (bytes > mostPayloadBytes) {
-    const limit = `at most ${String(mostPayloadBytes)} bytes`;
-    throw wrong(
-      faultInWords("--payload", `${String(bytes)} bytes`, limit, "Put the data where the agent can fetch it."),
-    );
-  }
+  if (bytes > mostPayloadBytes) throw tooLong(`${String(bytes)} bytes`);
   try {
     const payload: unknown = JSON.parse(text);
     return payload;

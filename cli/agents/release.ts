@@ -1,6 +1,6 @@
 /** The release of hive-agent of this very checkout, built once for each state of its sources. */
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { CommandFailure } from "../output/failure.ts";
 import { progress } from "../output/terminal.ts";
@@ -17,6 +17,38 @@ export interface Release {
 }
 
 const patienceMs = 300_000;
+/** Releases that stay: some checkouts and branches, each its own. */
+const mostKept = 5;
+/** What was used so lately may be in the hands of another command, ms: longer than any `hive up` reads its tarball. */
+const idleMs = 24 * 3_600_000;
+
+/**
+ * Removes the releases that nobody used for a day beyond the newest few, and drafts of builds that were killed. A use is the
+ * folder's time, which each use renews; whoever is overtaken all the same builds his anew.
+ */
+export function pruneReleases(root: string, nowMs: number): void {
+  const folders = readdirSync(root).flatMap((name) => {
+    const usedMs = statSync(join(root, name), { throwIfNoEntry: false })?.mtimeMs;
+    return usedMs === undefined ? [] : [{ name, usedMs }];
+  });
+  const isDraft = ({ name }: { readonly name: string }): boolean => name.startsWith("draft-");
+  const built = folders.filter((folder) => !isDraft(folder)).toSorted((a, b) => b.usedMs - a.usedMs);
+  for (const { name, usedMs } of [...folders.filter(isDraft), ...built.slice(mostKept)])
+    if (nowMs - usedMs > idleMs) rmSync(join(root, name), { recursive: true, force: true });
+}
+
+/** Says that a release is in use. One that another command has just removed is built again. */
+function used(folder: string): Release | undefined {
+  const known = builtIn(folder);
+  if (known === undefined) return undefined;
+  const now = new Date();
+  try {
+    utimesSync(folder, now, now);
+  } catch {
+    return undefined;
+  }
+  return known;
+}
 
 /** Key of everything that goes into the release. */
 async function keyOf(): Promise<string> {
@@ -58,7 +90,7 @@ export async function ownRelease(signal?: AbortSignal): Promise<Release> {
   if (named !== undefined && named !== "") return givenRelease(resolve(named));
   const root = join(cacheRoot(), "agent-release");
   const folder = join(root, await keyOf());
-  const known = builtIn(folder);
+  const known = used(folder);
   if (known !== undefined) return known;
   progress("agent: building the release that is installed on servers (once for each version of its sources)");
   mkdirSync(root, { recursive: true });
@@ -81,7 +113,8 @@ export async function ownRelease(signal?: AbortSignal): Promise<Release> {
     if (other !== undefined) return other;
     throw error;
   }
-  const made = builtIn(folder);
+  pruneReleases(root, Date.now());
+  const made = used(folder);
   if (made === undefined) throw new CommandFailure(`the agent's release in ${folder} is not whole; remove it`);
   return made;
 }

@@ -1,4 +1,5 @@
 /** The settings of a stack `agent-<name>`, as `hive agent new` writes them. Pure. */
+import type { Budget } from "../../components/shared/vps/budget.ts";
 import type { ConfigValue } from "../targets/labConfig.ts";
 import type { AgentOrder } from "./order.ts";
 
@@ -8,12 +9,16 @@ type Section = Readonly<Record<string, ConfigValue>>;
 export interface AgentGround {
   /** The release of hive-agent that is installed. */
   readonly release: Section;
-  /** US cents a month for all servers together, and what the others cost. */
-  readonly budget: { readonly centsPerMonth: number; readonly committedCents: number };
   /** Who may log in. */
   readonly adminCidrs: readonly string[];
   /** Where runners find the Sentinel, and where its signals come from if that is another address. */
-  readonly sentinel: { readonly host: string; readonly port: number; readonly from?: readonly string[] | undefined };
+  readonly sentinel: {
+    readonly host: string;
+    readonly port: number;
+    readonly from?: readonly string[] | undefined;
+    /** Public half of its SSH key; with transport ssh. */
+    readonly sshKey?: string | undefined;
+  };
   /** Section `proxmox` or `lightsail`, as the order says. */
   readonly place: Section;
   /** How this machine reaches the server where that is not its own address. */
@@ -28,15 +33,18 @@ export function agentStackConfig(
   order: AgentOrder,
   sources: string,
   ground: AgentGround,
+  budget: Budget,
 ): Record<string, ConfigValue> {
-  const { name, kind, size, mode, idempotent, created, ttlSec } = order;
-  const { host, port, from } = ground.sentinel;
+  const { name, estate, kind, size, mode, idempotent, transport, created, ttlSec } = order;
+  const { host, port, from, sshKey } = ground.sentinel;
   const { connect, runnerAddress } = ground;
+  const { centsPerMonth, committedCents = 0, committed = [] } = budget;
   const named: Record<string, ConfigValue | undefined> = {
-    agent: { name, kind, size, mode, ...(mode === "job" ? { idempotent } : {}), created, ttlSec, sources },
-    sentinel: { host, port, ...(from === undefined ? {} : { from }) },
+    agent: { name, kind, size, mode, ...(mode === "job" ? { idempotent } : {}), transport, created, ttlSec, sources },
+    estate,
+    sentinel: { host, port, ...(from === undefined ? {} : { from }), ...(sshKey === undefined ? {} : { sshKey }) },
     release: ground.release,
-    budget: ground.budget,
+    budget: { centsPerMonth, committedCents, committed: committed.map((part) => ({ ...part })) },
     adminCidrs: ground.adminCidrs,
     [order.provider]: ground.place,
     connect: connect === undefined ? undefined : { ...connect },

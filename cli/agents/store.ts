@@ -66,13 +66,35 @@ export function writeAgentSettings(
   writeWhole(file, document.toString());
 }
 
-/** Changes keys of `hive:agent`. @throws CommandFailure when there are no settings */
-export function changeAgent(kind: "lab" | "real", agent: string, change: Readonly<Record<string, ConfigValue>>): void {
+/** Changes keys of `hive:agent`; `undefined` takes one out. @throws CommandFailure when there are no settings */
+export function changeAgent(
+  kind: "lab" | "real",
+  agent: string,
+  change: Readonly<Record<string, ConfigValue | undefined>>,
+): void {
   const { project, config } = agentSettings(kind, agent);
   const key = `${project}:agent`;
   const before = config[key];
   if (typeof before !== "object" || before === null) throw noSettings(kind, agent);
-  writeAgentSettings(kind, agent, { [key]: { ...before, ...change } });
+  const after = Object.entries({ ...before, ...change }).flatMap(([name, value]): [string, ConfigValue][] =>
+    value === undefined ? [] : [[name, value]],
+  );
+  writeAgentSettings(kind, agent, { [key]: Object.fromEntries(after) });
+}
+
+/** The size in `hive:agent`; undefined for its kind's floor. */
+export function sizeIn(kind: "lab" | "real", agent: string): string | undefined {
+  const { project, config } = agentSettings(kind, agent);
+  const found = config[`${project}:agent`];
+  if (typeof found !== "object" || found === null || !("size" in found)) return undefined;
+  return typeof found.size === "string" ? found.size : undefined;
+}
+
+/** The id that the Sentinel gave the agent's registration: a later agent of the same name has another. */
+export function registrationOf(kind: "lab" | "real", agent: string): string | undefined {
+  const { project, config } = agentSettings(kind, agent);
+  const id = config[`${project}:registration`];
+  return typeof id === "string" && id !== "" ? id : undefined;
 }
 
 export function removeSettings(kind: "lab" | "real", agent: string): void {

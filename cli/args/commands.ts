@@ -44,7 +44,8 @@ export const commonOptions: readonly OptionSpec[] = [
 
 /** A group of commands, and what `hive GROUP` is for. */
 export const groups: Readonly<Record<string, string>> = {
-  agent: "heavy agents on throwaway servers, by the Sentinel: new, list, signal, logs, renew, resize, destroy",
+  agent:
+    "heavy agents on throwaway servers, by the Sentinel: new, list, signal, logs, dead-letters, renew, resize, destroy",
 };
 
 export const commands: readonly CommandSpec[] = [
@@ -136,6 +137,11 @@ export const commands: readonly CommandSpec[] = [
       { name: "idempotent", text: "a run that was interrupted may be done again under the same id" },
       { name: "sources", value: "dir", text: "the agent's own folder (default: agents/NAME here, or the sample)" },
       { name: "provider", value: "proxmox|lightsail", text: "where its server is made (default: proxmox)" },
+      {
+        name: "transport",
+        value: "http|ssh",
+        text: "how signals come: to a port of its own, or by SSH (default: http)",
+      },
       { name: "zone", value: "zone", text: "availability zone of Lightsail (default: eu-west-3a)" },
       target,
       dryRun,
@@ -173,8 +179,14 @@ export const commands: readonly CommandSpec[] = [
     ],
   },
   {
+    name: "agent dead-letters",
+    text: "the runs that were given up, of all agents or of one; with --again one of them is sent again",
+    positionals: ["name"],
+    options: [{ name: "again", value: "run", text: "ask for this run again: run_… as the list prints it" }, target],
+  },
+  {
     name: "agent renew",
-    text: "let an agent's server live on, for a time from now",
+    text: "let an agent's server live on, for a time from now: 10m to 366d, as often as need be",
     positionals: ["NAME"],
     options: [ttl(), target],
   },

@@ -37,11 +37,13 @@ export function mayCreateStack({ command, target }: Pick<Invocation, "command" |
 }
 
 /** An agent's stack is made by `hive agent new`: without it there is nothing to bring up or to look at. */
-async function refuseWithoutSettings({ command, target }: Invocation, stack: string): Promise<void> {
+async function readySettings({ command, target }: Invocation, stack: string): Promise<void> {
   const agent = agentOfStack(stack);
   if (agent === undefined || !["preview", "up", "review"].includes(command)) return;
   const { hasSettings, noSettings } = await import("../agents/store.ts");
   if (!hasSettings(target, agent)) throw noSettings(target, agent);
+  // What the others cost, as it is today: it was written before some of them came or went.
+  (await import("../agents/budget.ts")).renewBudget(target, agent);
 }
 
 /** The lab has no stack of this name: its Sentinel is a process beside it. */
@@ -52,6 +54,18 @@ function besideTheLab(): CommandFailure {
   );
 }
 
+/** Whether a stack's server is at Lightsail: only then its provider is fetched, which is the largest of all. */
+async function isAtLightsail({ target }: Invocation, stack: string): Promise<boolean> {
+  const agent = agentOfStack(stack);
+  if (agent === undefined && stack !== "sentinel") return false;
+  const [{ agentSettings }, { readTracked }] = await Promise.all([
+    import("../agents/store.ts"),
+    import("../targets/tracked.ts"),
+  ]);
+  const { project, config } = agent === undefined ? readTracked(stack) : agentSettings(target, agent);
+  return config[`${project}:lightsail`] !== undefined;
+}
+
 /** Readies toolchain and target, runs the work, and stops a lab that was started for it. */
 export async function withContext<T>(
   invocation: Invocation,
@@ -60,7 +74,8 @@ export async function withContext<T>(
 ): Promise<T> {
   const stack = options.stack ?? stackOf(invocation);
   if (invocation.target === "lab" && stack === "sentinel") throw besideTheLab();
-  await refuseWithoutSettings(invocation, stack);
+  await readySettings(invocation, stack);
+  const aws = (await isAtLightsail(invocation, stack)) ? (["aws"] as const) : [];
   return withInterrupts(async (interrupts) => {
     const { ensureToolchain } = await import("../setup/toolchain.ts");
     const folder = labStateFolder();
@@ -73,7 +88,13 @@ export async function withContext<T>(
     // Both take a moment; the program's libraries load meanwhile.
     const [ready, lab] = await Promise.allSettled([
       ensureToolchain({
-        need: ["engine", "proxmoxve", "command", ...(options.withPolicies === false ? [] : (["analyzer"] as const))],
+        need: [
+          "engine",
+          "proxmoxve",
+          "command",
+          ...aws,
+          ...(options.withPolicies === false ? [] : (["analyzer"] as const)),
+        ],
         progress,
         signal: interrupts.cancel,
       }),

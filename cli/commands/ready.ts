@@ -8,8 +8,10 @@ import { progress } from "../output/terminal.ts";
 import { assertAccess } from "../preflight/access.ts";
 import { clearLocks, repairStack } from "../repair/execute.ts";
 import { clearReportedLocks } from "../repair/reportedLock.ts";
+import { SentinelUnreachable } from "../sentinel/line.ts";
 import { type Context } from "./context.ts";
 import { hostOf } from "./host.ts";
+import { type Plan, previewed } from "./loss.ts";
 
 /**
  * Opens the stack for a change: the host must answer, then what a killed run left is repaired, for it would be in the way
@@ -39,4 +41,29 @@ export async function readyForChange(context: Context, invocation: Invocation, o
       });
   }
   return session;
+}
+
+/**
+ * Sees to it that the runner of an agent's server can register. On the lab the Sentinel runs only when something needs it:
+ * from here on it does.
+ * @param plan steps of the update, where they are known already
+ * @throws CommandFailure when a server would be made that cannot register
+ */
+export async function readyToRegister(context: Context, session: Session, agent: string, plan?: Plan): Promise<void> {
+  const [{ reachSentinel }, { fitRegistrationKey, makesServer }] = await Promise.all([
+    import("../sentinel/reach.ts"),
+    import("../agents/registrationKey.ts"),
+  ]);
+  const steps = async (): Promise<Plan> => plan ?? previewed(session);
+  try {
+    const { sentinel, close } = await reachSentinel(context);
+    try {
+      await fitRegistrationKey(sentinel, agent, session, steps);
+    } finally {
+      close();
+    }
+  } catch (error) {
+    if (!(error instanceof SentinelUnreachable) || makesServer(await steps())) throw error;
+    progress(`sentinel: not reached (${error.message}); ${agent} has its server, which knows it`);
+  }
 }

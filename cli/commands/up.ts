@@ -5,20 +5,17 @@ import { bringUp } from "./bringUp.ts";
 import { agentOfStack } from "../args/stacks.ts";
 import { stackOf, withContext } from "./context.ts";
 import { confirmLoss } from "./loss.ts";
-import { readyForChange } from "./ready.ts";
+import { readyForChange, readyToRegister } from "./ready.ts";
 
 /** `hive up`: repair what a killed run left, check the host, ask before losses on a real one, bring the stack up. */
 export async function up(invocation: Invocation): Promise<number> {
   const stack = stackOf(invocation);
   if (stack === "sentinel" && invocation.target === "lab") return upBesideLab(invocation);
   return withContext(invocation, async (context) => {
-    // Its runner registers there: on the lab the Sentinel runs only when something needs it.
-    if (agentOfStack(stack) !== undefined && context.lab !== undefined) {
-      const { reachLab } = await import("../sentinel/reach.ts");
-      (await reachLab(context.lab.info)).close();
-    }
     const session = await readyForChange(context, invocation);
-    await confirmLoss(invocation, session);
+    const plan = await confirmLoss(invocation, session);
+    const agent = agentOfStack(stack);
+    if (agent !== undefined) await readyToRegister(context, session, agent, plan);
     const document = await bringUp(context, session);
     if (invocation.json) await printJson(document);
     else if (document.machines.length > 0) await print(renderMachines(document.machines));

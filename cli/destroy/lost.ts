@@ -17,7 +17,7 @@ export function guestIds(resources: readonly StateResource[]): string[] {
 }
 
 /**
- * What went with guests that are gone: themselves, their firewalls, and, when the stack has no guest left, what was done
+ * What went with guests that are gone: themselves, their firewalls, whatever is deleted with these, and, when the stack has no guest left, what was done
  * on them over SSH. The provider cannot read any of it again, and would fail for good. By URN. Pure.
  */
 export function lostWith(resources: readonly StateResource[], gone: ReadonlySet<string>): ReadonlySet<string> {
@@ -27,7 +27,10 @@ export function lostWith(resources: readonly StateResource[], gone: ReadonlySet<
     const guest = guestIn(resource);
     return guest === undefined ? isBare && resource.type.startsWith("command:remote:") : gone.has(guest);
   };
-  return new Set(resources.filter(isLost).map(({ urn }) => urn));
+  const lost = new Set(resources.filter(isLost).map(({ urn }) => urn));
+  // The engine takes no state that names a resource which is not in it.
+  for (const { urn, deletedWith } of resources) if (deletedWith !== undefined && lost.has(deletedWith)) lost.add(urn);
+  return lost;
 }
 
 /**

@@ -5,6 +5,8 @@ export interface StateResource {
   readonly id?: string | undefined;
   readonly inputs: Readonly<Record<string, unknown>>;
   readonly protect: boolean;
+  /** URN of the resource whose deletion is this one's, too. */
+  readonly deletedWith?: string | undefined;
 }
 
 export interface PendingOperation {
@@ -23,13 +25,14 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 const records = (value: unknown): Record<string, unknown>[] => (Array.isArray(value) ? value.filter(isRecord) : []);
 
 function decodeResource(value: Readonly<Record<string, unknown>>): StateResource {
-  const { urn, type, id, inputs, protect } = value;
+  const { urn, type, id, inputs, protect, deletedWith } = value;
   return {
     urn: typeof urn === "string" ? urn : "",
     type: typeof type === "string" ? type : "",
     id: typeof id === "string" ? id : undefined,
     inputs: isRecord(inputs) ? inputs : {},
     protect: protect === true,
+    ...(typeof deletedWith === "string" && deletedWith !== "" ? { deletedWith } : {}),
   };
 }
 

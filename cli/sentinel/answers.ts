@@ -7,6 +7,8 @@ const atMs = z.number();
 
 /** The answer that mints a key. */
 export const minted = z.object({
+  /** Of the registration: a later agent of the same name has another. */
+  id: z.string(),
   key: z.string().regex(/^[0-9a-f]{64}$/),
   registerBeforeMs: atMs,
   expiresMs: atMs,
@@ -39,6 +41,30 @@ export const agentSeen = z.object({
   handedOver: z.object({ why: z.string(), atMs }).optional(),
 });
 export type AgentSeen = z.infer<typeof agentSeen>;
+
+/** Which keys of an agent are good, and for whom. Keys are only named. */
+export const registrationSeen = z.object({
+  id: z.string(),
+  keyId: z.string(),
+  /** Counts the keys that were the agent's. */
+  life: z.number(),
+  /** Until then the key is to be used by a first server. */
+  registerBeforeMs: atMs,
+  registered: z.object({ atMs }).optional(),
+  /** The key for the server that is to take the present one's place. */
+  pending: z.object({ keyId: z.string(), registerBeforeMs: atMs }).optional(),
+  handedOver: z.object({ why: z.string(), atMs }).optional(),
+});
+export type RegistrationSeen = z.infer<typeof registrationSeen>;
+
+/** What the reaper says of itself. */
+export const reaperSeen = z.object({
+  /** Name of the Hive, which its servers' tags carry. */
+  estate: z.string().optional(),
+  /** Agents whose servers it is to delete and cannot. */
+  stranded: z.array(z.string()).default([]),
+  providers: z.array(z.object({ kind: z.enum(["proxmox", "lightsail"]) })).default([]),
+});
 
 /** `waiting` for its turn or an answer, `handed` to the runner, `dead`: given up until a person asks again; or its end. */
 const standing = z.enum(["waiting", "handed", "dead", "completed", "failed", "interrupted"]);

@@ -7,6 +7,9 @@ import {
   logPiece,
   type Minted,
   minted,
+  reaperSeen,
+  type RegistrationSeen,
+  registrationSeen,
   refused,
   type RunSeen,
   runSeen,
@@ -30,18 +33,35 @@ export interface NewAgent {
 export interface Sentinel {
   /** Registers an agent and mints its key; the same words again get the same key while no server used it. */
   readonly register: (agent: NewAgent) => Promise<Minted>;
-  /** A key for the next server of an agent. */
+  /** A key for the next server of an agent; the one in use is good until that server registers. */
   readonly mint: (name: string) => Promise<Minted>;
   readonly agents: () => Promise<readonly AgentSeen[]>;
   readonly agent: (name: string) => Promise<AgentSeen | undefined>;
+  /** The same agent, by its keys. */
+  readonly registration: (name: string) => Promise<RegistrationSeen | undefined>;
+  readonly reaper: () => Promise<{
+    readonly estate: string | undefined;
+    readonly stranded: readonly string[];
+    /** Where it may delete servers. */
+    readonly providers: readonly ("proxmox" | "lightsail")[];
+  }>;
   readonly renew: (name: string, ttlSec: number) => Promise<void>;
   readonly resize: (name: string, size: string) => Promise<void>;
-  /** @returns whether there was one */
-  readonly remove: (name: string) => Promise<boolean>;
+  /**
+   * @param id that registration alone, not a later one of the same name
+   * @returns whether there was one
+   */
+  readonly remove: (name: string, id?: string) => Promise<boolean>;
   readonly signal: (name: string, key: string, payload: unknown) => Promise<Pick<RunSeen, "runId" | "state">>;
+  /** Public half of its SSH key, `ssh-ed25519 AAAA…`. */
+  readonly sshKey: () => Promise<string>;
   /** Newest first. */
   readonly runs: (name: string) => Promise<readonly RunSeen[]>;
   readonly run: (runId: string) => Promise<RunSeen | undefined>;
+  /** Runs that were given up until a person asks again. */
+  readonly deadLetters: () => Promise<readonly RunSeen[]>;
+  /** Sends a dead one again, as the same run. */
+  readonly askAgain: (runId: string) => Promise<Pick<RunSeen, "runId" | "state">>;
   readonly log: (runId: string, from: number) => Promise<LogPiece | undefined>;
 }
 
@@ -87,18 +107,26 @@ export function sentinelOn(line: SentinelLine): Sentinel {
     mint: (name) => ask(post(at(name, "/registration")), minted),
     agents: async () => (await ask(get("/agents"), z.object({ agents: z.array(agentSeen) }))).agents,
     agent: (name) => find(get(at(name)), agentSeen),
+    registration: (name) => find(get(at(name)), registrationSeen),
+    reaper: async () => {
+      const { estate, stranded, providers } = await ask(get("/reaper"), reaperSeen);
+      return { estate, stranded, providers: providers.map(({ kind }) => kind) };
+    },
     renew: async (name, ttlSec) => void (await ask(post(at(name, "/renew"), { ttlSec }), anything)),
     resize: async (name, size) => void (await ask(post(at(name, "/resize"), { size }), anything)),
-    remove: async (name) => {
-      const call: SentinelCall = { method: "DELETE", path: at(name) };
+    remove: async (name, id) => {
+      const call: SentinelCall = { method: "DELETE", path: at(name, id === undefined ? "" : `?id=${id}`) };
       const answer = await line.call(call);
       if (answer.status === 404) return false;
       read(call, answer, anything);
       return true;
     },
     signal: (name, key, payload) => ask(post(at(name, "/signals"), { key, payload }), taken),
+    sshKey: async () => (await ask(get("/ssh-key"), z.object({ publicKey: z.string() }))).publicKey,
     runs: async (name) => (await ask(get(at(name, "/runs")), z.object({ runs: z.array(runSeen) }))).runs.toReversed(),
     run: (runId) => find(get(`/runs/${encodeURIComponent(runId)}`), runSeen),
+    deadLetters: async () => (await ask(get("/dead-letters"), z.object({ deadLetters: z.array(runSeen) }))).deadLetters,
+    askAgain: (runId) => ask(post(`/dead-letters/${encodeURIComponent(runId)}/retry`), taken),
     log: (runId, from) => find(get(`/runs/${encodeURIComponent(runId)}/log?from=${String(from)}`), logPiece),
   };
 }

@@ -11,6 +11,12 @@ import { sshRun } from "../proxmox/ssh.ts";
 import { readIfThere, writeWhole } from "../targets/stateFolder.ts";
 import type { SentinelFolder } from "./folder.ts";
 
+/** Name of every lab's Hive: its host and its account are its own. */
+const labEstate = "lab";
+
+/** Section `watch` without a reaper's credentials: agents can be ordered all the same. */
+export const watchWithoutReaper = { reaper: { estate: labEstate } } as const;
+
 /** Section `watch`: the reaper with credentials of its own, made by the commands that a person would give. */
 export async function labWatch(lab: LabInfo, folder: SentinelFolder): Promise<SentinelConfigInput["watch"]> {
   const { apiUrl, caCertFile, aws } = lab;
@@ -18,6 +24,7 @@ export async function labWatch(lab: LabInfo, folder: SentinelFolder): Promise<Se
   if (readIfThere(tokenFile) === undefined) writeWhole(tokenFile, `${await makeToken(lab)}\n`);
   return {
     reaper: {
+      estate: labEstate,
       proxmox: { url: apiUrl, tokenFile, caFile: caCertFile, node: "pve" },
       lightsail: {
         region: regionOf(usualZone) ?? "",

@@ -21,12 +21,12 @@ export interface ReachedSentinel {
 export async function reachLab(lab: UsedLab["info"]): Promise<ReachedSentinel> {
   const { labLine, labListen, labSentinel } = await import("./labSentinel.ts");
   const found = await labSentinel(labStateFolder().lab, labListen(lab), async (folder) => {
-    const { labWatch } = await import("./labReaper.ts");
+    const { labWatch, watchWithoutReaper } = await import("./labReaper.ts");
     const watch = await labWatch(lab, folder).catch((error: unknown) => {
       progress(`sentinel: it runs without a reaper: ${error instanceof Error ? error.message : String(error)}`);
-      return undefined;
+      return watchWithoutReaper;
     });
-    return watch === undefined ? {} : { watch };
+    return { watch };
   });
   await (await import("./labNetwork.ts")).joinServers(lab, found.listen.port);
   return reached("lab", labLine(found), found.listen);

@@ -14,6 +14,8 @@ export interface SentinelServer {
 /** Folder of socket and token there, as the role's own configuration has it. */
 const runtime = "/run/hive-agent/sentinel";
 const connectMs = 15_000;
+/** A token is 64 characters and a line's end; whatever else there is, no more of it is read. */
+const mostTokenLength = 1024;
 
 /**
  * A line to a Sentinel's socket through SSH: the server opens no port for it (OpenSSH's
@@ -98,7 +100,12 @@ function tokenOf(client: ssh2.Client, file: string, user: string): Promise<strin
         return;
       }
       let stdout = "";
-      channel.on("data", (data: Buffer) => (stdout += data.toString("utf8")));
+      channel.on("data", (data: Buffer) => {
+        stdout += data.toString("utf8");
+        if (stdout.length <= mostTokenLength) return;
+        fail(unreachable(`${file} there is no token: above ${String(mostTokenLength)} characters`));
+        channel.destroy();
+      });
       channel.stderr.resume();
       channel.on("close", (code: number | null) => {
         if (code === 0 && stdout.trim() !== "") done(stdout);

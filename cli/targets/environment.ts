@@ -46,7 +46,8 @@ export function labEnvironment(
   const kept: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
     if (value === undefined) continue;
-    if (/^(PULUMI_|PROXMOX_VE_|PM_|AWS_|AZURE_|GOOGLE_|SSH_AUTH_SOCK$|SSH_AGENT_PID$)/.test(name)) continue;
+    if (/^(PULUMI_|PROXMOX_VE_|PM_|AWS_|AZURE_|GOOGLE_|SSH_AUTH_SOCK$|SSH_AGENT_PID$|HIVE_PROXMOX_SSH$)/.test(name))
+      continue;
     kept[name] = value;
   }
   return {

@@ -38,7 +38,9 @@ export function labTarget(stack: string, info: LabInfo, folder: StateFolder): Ta
     throw new CommandFailure("the lab's configuration would reach beyond this machine", { faults: written.faults });
   const { leftOut, plain, secrets } = written.value;
   if (leftOut.includes(`${project}:keeper`))
-    progress(`lab: ${project}:keeper is left out here: its guests run no systemd. npm start runs a Keeper beside`);
+    progress(
+      `lab: ${project}:keeper is left out here: the lab's Proxmox host runs no units. npm start runs a Keeper beside`,
+    );
   const nodeName = plain[`${project}:nodeName`];
   writeProject(folder, project, settings);
   return {

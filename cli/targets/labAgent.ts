@@ -29,7 +29,8 @@ function placed(section: unknown, network: LabOfAgents["network"]): Readonly<Rec
   // A server of the AWS stand-in has its address in that network from the provider.
   if (!Number.isInteger(vmId)) return { connect: { port: sshPort } };
   const host = guestAddress(cidr, vmId);
-  return { connect: { host, port: sshPort }, runnerAddress: `${host}:${String(serverPorts.runner)}` };
+  const at = (port: number): string => `${host}:${String(port)}`;
+  return { connect: { host, port: sshPort }, runnerAddress: at(serverPorts.runner), sshAddress: at(sshPort) };
 }
 
 /**
@@ -85,7 +86,9 @@ function outside(plain: Readonly<Record<string, ConfigValue>>, project: string):
   };
   check(`${project}:sentinel.host`, part("sentinel", "host"));
   check(`${project}:connect.host`, part("connect", "host"));
-  const runner = plain[`${project}:runnerAddress`];
-  if (typeof runner === "string") check(`${project}:runnerAddress`, runner.replace(/:\d+$/, ""));
+  for (const name of ["runnerAddress", "sshAddress"]) {
+    const at = plain[`${project}:${name}`];
+    if (typeof at === "string") check(`${project}:${name}`, at.replace(/:\d+$/, ""));
+  }
   return faults;
 }

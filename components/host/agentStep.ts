@@ -5,7 +5,11 @@ import { asRoot } from "../shared/agent/installScripts.ts";
 import { forgetsUndo, keepsUndo, undoFile } from "../shared/undo.ts";
 
 /** A machine over SSH whose address may be known only once it is there. */
-export type AgentConnection = Omit<HostConnection, "host"> & { readonly host: pulumi.Input<string> };
+export type AgentConnection = Omit<HostConnection, "host" | "hostKey"> & {
+  readonly host: pulumi.Input<string>;
+  /** The machine's public key; checked when given. */
+  readonly hostKey?: pulumi.Input<string> | undefined;
+};
 
 /** The connection as @pulumi/command takes it; its key is a secret. */
 export function connectionOf(target: AgentConnection): remote.CommandArgs["connection"] {

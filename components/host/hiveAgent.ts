@@ -2,8 +2,7 @@ import { isIPv4 } from "node:net";
 import { remote } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { planOrThrow } from "../proxmox/index.ts";
-import { planAgent, type AgentRoleConfig } from "../shared/agent/agentPlan.ts";
-import type { AgentPart } from "../shared/agent/agentUnit.ts";
+import { partOf, planAgent, type AgentRoleConfig } from "../shared/agent/agentPlan.ts";
 import {
   renderInstallStep,
   renderPrepareStep,
@@ -26,7 +25,7 @@ export type HiveAgentArgs = AgentRoleConfig & {
   readonly tarball: { readonly path: string; readonly sha256: string };
   /** Version that the tarball's program reports, for example `1.4.0`. */
   readonly version: string;
-  /** Secrets by name: each becomes a file of that name (0600, root) below `/etc/hive-agent/secrets`. @default {} */
+  /** Secrets by name: each becomes a file of that name (0600, root), where `agentSecretFile` says. @default {} */
   readonly secrets?: Readonly<Record<string, pulumi.Input<string>>> | undefined;
   /** Addresses it may speak with beside those that the configuration names in numbers. @default [] */
   readonly allow?: readonly string[] | undefined;
@@ -44,10 +43,6 @@ export type HiveAgentArgs = AgentRoleConfig & {
    */
   readonly throwaway?: boolean | undefined;
 };
-
-function partOf(args: AgentRoleConfig): AgentPart {
-  return args.role === "runner" || args.role === "sentinel" ? { role: args.role } : { role: "keeper", side: args.side };
-}
 
 /** The configuration with the machine's address in it. What is no address would end in a file that root reads. */
 function withAddress(config: string, address: string): string {
@@ -93,8 +88,9 @@ export class HiveAgent extends pulumi.ComponentResource {
       planAgent({ ...args, release, secretNames, allow: args.allow ?? [], healthSec }),
     );
 
+    const part = partOf(args);
     const context = {
-      ...partOf(args),
+      ...part,
       owner: `${pulumi.getProject()}/${pulumi.getStack()}`,
       healthSec,
       steadySec: 2,
@@ -102,7 +98,7 @@ export class HiveAgent extends pulumi.ComponentResource {
     const needs = [...after, ...(deletedWith === undefined ? [] : [deletedWith])];
     const options: pulumi.CustomResourceOptions = {
       parent: this,
-      // One machine holds one agent: the old one goes before the new one comes.
+      // A place on a machine holds one agent: the old one goes before the new one comes.
       deleteBeforeReplace: true,
       dependsOn: needs,
       ...(deletedWith === undefined ? {} : { deletedWith, replaceWith: [deletedWith] }),
@@ -124,7 +120,7 @@ export class HiveAgent extends pulumi.ComponentResource {
       {
         connection: connectionOf(target),
         source: new pulumi.asset.FileAsset(args.tarball.path),
-        remotePath: uploadFile(release),
+        remotePath: uploadFile(release, part),
       },
       { ...options, dependsOn: [...needs, prepared] },
     );

@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { HostConnection } from "../proxmox/index.ts";
+import { planOrThrow, type HostConnection } from "../proxmox/index.ts";
 import { keeperSecretNames, type KeeperPlan } from "../shared/agent/keeperOfGenesis.ts";
-import { HiveAgent } from "./hiveAgent.ts";
+import { HiveAgent, type HiveAgentArgs } from "./hiveAgent.ts";
 
 /** Secrets of the Keeper: files of mode 0600 on their machines, and in no configuration, argument or unit. */
 export interface KeeperSecrets {
@@ -13,6 +13,15 @@ export interface KeeperSecrets {
   readonly watchdogKey?: pulumi.Input<string> | undefined;
 }
 
+/** The VM that the arbiter lives in, and goes with. */
+interface KeeperMachine {
+  /** Its login, and the private key of one of its public keys. */
+  readonly login: Pick<HostConnection, "user" | "privateKey">;
+  readonly machine: pulumi.Resource;
+  /** What has started it. */
+  readonly ready: pulumi.Resource;
+}
+
 /** Arguments of {@link Keeper}. */
 export interface KeeperArgs {
   /** Both sides' configurations, from `planGenesis`. */
@@ -20,26 +29,44 @@ export interface KeeperArgs {
   readonly secrets: KeeperSecrets;
   /** The Proxmox host, over SSH. */
   readonly host: HostConnection;
-  /** Login of the VM with the GPU, and the private key of one of its public keys. */
-  readonly login: Pick<HostConnection, "user" | "privateKey">;
-  /** That VM: the arbiter goes with it. `ready` is what has started it. */
-  readonly vm: { readonly machine: pulumi.Resource; readonly ready: pulumi.Resource };
+  /** The VM with the GPU, where the plan has one; without it the arbiter is on the host. @default none */
+  readonly vm?: KeeperMachine | undefined;
+}
+
+/** Where the arbiter is installed, what must be there before, and with what it goes. */
+function arbiterGround(
+  name: string,
+  { plan, host, vm }: KeeperArgs,
+): Pick<HiveAgentArgs, "connection" | "deletedWith" | "after"> & { readonly besideHost?: boolean } {
+  if (plan.vm === undefined) return { connection: host, besideHost: true };
+  if (vm === undefined) {
+    const limit = `VM ${String(plan.vm.vmid)}, which the plan names`;
+    const faults = [{ property: "vm", limit, fix: "Give the machine and its login." }];
+    return planOrThrow(`keeper ${name}`, { ok: false, faults });
+  }
+  const { address, hostKey } = plan.vm;
+  return {
+    connection: { host: address, port: 22, hostKey, ...vm.login },
+    deletedWith: vm.machine,
+    after: [vm.ready],
+  };
 }
 
 /**
- * The Keeper on both sides: the arbiter in the VM with the GPU, the host side on the Proxmox host.
+ * The Keeper on both sides: the host side on the Proxmox host; the arbiter in the VM with the GPU, or beside the host
+ * side where the plan passes the card through to none.
  *
  * @example
- * new Keeper("keeper", { plan, secrets, host, login: { user: "hive", privateKey }, vm: { machine, ready: guest } });
+ * new Keeper("keeper", { plan, secrets, host, vm: { login: { user: "hive", privateKey }, machine, ready: guest } });
  *
- * @throws pulumi.InputPropertiesError when a secret is missing that the plan names.
+ * @throws pulumi.InputPropertiesError when a secret is missing that the plan names, or the VM that it has.
  */
 export class Keeper extends pulumi.ComponentResource {
   /** Version that is installed and healthy on both sides. */
   readonly version: pulumi.Output<string>;
 
   constructor(name: string, args: KeeperArgs, opts?: pulumi.ComponentResourceOptions) {
-    const { plan, secrets, host, login, vm } = args;
+    const { plan, secrets, host } = args;
     super("hive:index:Keeper", name, { plan }, opts);
     const tarball = { path: plan.tarball, sha256: plan.release.sha256 };
     const { version } = plan.release;
@@ -62,15 +89,13 @@ export class Keeper extends pulumi.ComponentResource {
       `${name}-arbiter`,
       {
         side: "arbiter",
-        connection: { host: plan.address, port: 22, hostKey: plan.hostKey, ...login },
+        ...arbiterGround(name, args),
         config: plan.arbiter.config,
         secrets: secretsOf(plan.arbiter.secretNames),
         allow: plan.arbiter.allow,
         tarball,
         version,
         healthSec,
-        deletedWith: vm.machine,
-        after: [vm.ready],
       },
       { parent: this },
     );

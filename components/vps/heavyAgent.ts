@@ -21,14 +21,19 @@ import {
 } from "../shared/vps/installAgent.ts";
 import { serverPorts } from "../shared/vps/serverPlan.ts";
 import { parseAgentKind } from "../shared/vps/sizing.ts";
+import { renderSshDoor } from "../shared/vps/sshDoor.ts";
+import { pinnedHostKey } from "./hostKey.ts";
 import { usualOffers, Vps, type VpsArgs } from "./vps.ts";
 
 /** Arguments of {@link HeavyAgent}. */
-export type HeavyAgentArgs = Omit<HeavyAgentSpec, "runnerAddress" | "release" | "healthSec" | "sourcesSha256"> &
+export type HeavyAgentArgs = Omit<
+  HeavyAgentSpec,
+  "runnerAddress" | "sshAddress" | "release" | "healthSec" | "sourcesSha256"
+> &
   Pick<VpsArgs, "place" | "offers" | "budget" | "publicKey" | "nowMs"> & {
     /** Private half of the server's own SSH key; a secret. */
     readonly privateKey: pulumi.Input<string>;
-    /** How this machine reaches the server. @default its own address, port 22, whatever key it shows */
+    /** How this machine reaches the server. @default its own address, port 22, {@link pinnedHostKey} */
     readonly connect?:
       | {
           readonly host?: string | undefined;
@@ -38,6 +43,8 @@ export type HeavyAgentArgs = Omit<HeavyAgentSpec, "runnerAddress" | "release" | 
       | undefined;
     /** Where the Sentinel reaches the runner, `host:port`. @default the server's own address, port 8943 */
     readonly runnerAddress?: string | undefined;
+    /** Where the Sentinel reaches the server's sshd, with transport ssh. @default the server's own address, port 22 */
+    readonly sshAddress?: string | undefined;
     /** The agent's own sources, packed by `packSources`: the tarball on this machine, and its SHA-256. */
     readonly sources: { readonly path: string; readonly sha256: string };
     /** The release with the runner: its tarball on this machine, its SHA-256, and the version that it reports. */
@@ -81,6 +88,7 @@ export class HeavyAgent extends pulumi.ComponentResource {
         {
           ...args,
           runnerAddress: args.runnerAddress ?? `${ownAddress}:${String(serverPorts.runner)}`,
+          sshAddress: args.sshAddress ?? `${ownAddress}:${String(ownSshPort(args.connect))}`,
           release: { version, sha256 },
           sourcesSha256: args.sources.sha256,
           healthSec,
@@ -108,12 +116,12 @@ export class HeavyAgent extends pulumi.ComponentResource {
       },
       { parent: this },
     );
+    const at = { host: args.connect?.host ?? vps.address, port: args.connect?.port ?? serverPorts.ssh };
     const target: AgentConnection = {
-      host: args.connect?.host ?? vps.address,
-      port: args.connect?.port ?? serverPorts.ssh,
+      ...at,
       user: vps.user,
       privateKey: pulumi.secret(args.privateKey),
-      hostKey: args.connect?.hostKey,
+      hostKey: pinnedHostKey(name, { ...at, given: args.connect?.hostKey }, vps, this),
     };
     const placed = this.placeSources(name, args, plan, vps, target);
     const installed = new HiveAgent(
@@ -131,7 +139,7 @@ export class HeavyAgent extends pulumi.ComponentResource {
         deletedWith: vps.machine,
         after: vps.ready,
         // The Sentinel may send a signal as soon as it knows the runner: the agent must be there by then.
-        beforeStart: [placed],
+        beforeStart: [placed, ...this.openDoor(name, plan, vps, target)],
         throwaway: true,
       },
       { parent: this },
@@ -195,6 +203,13 @@ export class HeavyAgent extends pulumi.ComponentResource {
     );
   }
 
+  /** With transport ssh: the account that lets the Sentinel in, before the runner tells of it. */
+  private openDoor(name: string, { door }: HeavyAgentPlan, vps: Vps, target: AgentConnection): pulumi.Resource[] {
+    if (door === undefined) return [];
+    const options = { ...onServer(this, vps), dependsOn: [...vps.ready] };
+    return [agentStep(`${name}-ssh`, { target, create: renderSshDoor(door) }, options)];
+  }
+
   /**
    * Does nothing until it is destroyed, and is destroyed first. It runs on this machine, since a step on a server that is
    * gone could not even fail quietly.
@@ -206,7 +221,7 @@ export class HeavyAgent extends pulumi.ComponentResource {
       {
         create: ":",
         update: ":",
-        delete: renderFarewell({ user, port, hostKey }),
+        delete: pulumi.output(hostKey).apply((known) => renderFarewell({ user, port, hostKey: known })),
         environment: { HIVE_HOST: target.host },
         stdin: target.privateKey,
         addPreviousOutputInEnv: false,
@@ -215,6 +230,11 @@ export class HeavyAgent extends pulumi.ComponentResource {
       { parent: this, dependsOn: [vps.machine, installed], deleteBeforeReplace: true },
     );
   }
+}
+
+/** Port of sshd at the server's own address: as this machine uses it, if it goes there too. */
+function ownSshPort(connect: HeavyAgentArgs["connect"]): number {
+  return connect?.host === undefined ? (connect?.port ?? serverPorts.ssh) : serverPorts.ssh;
 }
 
 /** Options of what is on the server: it goes without a word with it, and comes back with its successor. */

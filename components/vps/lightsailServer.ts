@@ -1,5 +1,6 @@
 import * as lightsail from "@pulumi/aws/lightsail/index.js";
 import * as pulumi from "@pulumi/pulumi";
+import { regionOf } from "../shared/vps/lightsail.ts";
 import type { MadeServer, PartsOf } from "./parts.ts";
 import type { LightsailPlace } from "./place.ts";
 
@@ -11,17 +12,21 @@ export function lightsailServer(parts: PartsOf<LightsailPlace>): MadeServer {
   const { name, place, hostname, plan, parent } = parts;
   const { protect } = plan;
   const tags = { ...plan.tags.lightsail };
+  // The zone says where, whatever region the provider was made for.
+  const region = regionOf(place.zone);
+  const where = region === undefined ? {} : { region };
   // Names are Lightsail's identities, each used once in a region whatever it names (terraform-provider-aws, PR 9008): the
   // old one must go before the new one can come.
   const options: pulumi.CustomResourceOptions = { parent, deleteBeforeReplace: true };
   const key = new lightsail.KeyPair(
     `${name}-key`,
-    { name: `${hostname}-key`, publicKey: parts.publicKey, tags },
+    { name: `${hostname}-key`, publicKey: parts.publicKey, tags, ...where },
     options,
   );
   const instance = new lightsail.Instance(
     `${name}-instance`,
     {
+      ...where,
       name: hostname,
       availabilityZone: place.zone,
       blueprintId: place.blueprint ?? "debian_12",
@@ -39,6 +44,7 @@ export function lightsailServer(parts: PartsOf<LightsailPlace>): MadeServer {
   const ports = new lightsail.InstancePublicPorts(
     `${name}-ports`,
     {
+      ...where,
       instanceName: instance.name,
       portInfos: plan.openings.map(({ port, protocol, from }) => ({
         fromPort: port,
@@ -49,12 +55,23 @@ export function lightsailServer(parts: PartsOf<LightsailPlace>): MadeServer {
     },
     withIt,
   );
-  const made = { machine: instance, serverId: instance.name };
+  const { hostKeyOf } = place;
+  const witnessed =
+    hostKeyOf &&
+    pulumi.all([instance.name, instance.createdAt]).apply(([name, createdAt]) => hostKeyOf(name, createdAt));
+  const made = {
+    ...{ machine: instance, serverId: instance.name },
+    ...(witnessed === undefined ? {} : { witnessedKey: witnessed }),
+  };
   if (!protect) return { ...made, ready: [ports], address: instance.publicIpAddress };
-  const fixed = new lightsail.StaticIp(`${name}-address`, { name: `${hostname}-address` }, { parent, protect });
+  const fixed = new lightsail.StaticIp(
+    `${name}-address`,
+    { ...where, name: `${hostname}-address` },
+    { parent, protect },
+  );
   const attached = new lightsail.StaticIpAttachment(
     `${name}-attachment`,
-    { instanceName: instance.name, staticIpName: fixed.name },
+    { ...where, instanceName: instance.name, staticIpName: fixed.name },
     withIt,
   );
   // Through the attachment: before it the address leads nowhere.

@@ -21,6 +21,10 @@ export interface MadeServer {
   /** Its firewall is closed, and its address its own. */
   readonly ready: readonly pulumi.Resource[];
   readonly address: pulumi.Output<string>;
+  /** Its SSH host key as the provider witnessed it; an empty text where it did not. @default it cannot tell */
+  readonly witnessedKey?: pulumi.Output<string>;
+  /** Its id, if it is a container on a Proxmox host. */
+  readonly container?: string;
   /** The provider's own name for it. */
   readonly serverId: pulumi.Output<string>;
 }

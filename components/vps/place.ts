@@ -35,6 +35,11 @@ export interface LightsailPlace {
   readonly zone: string;
   /** Debian or Ubuntu. @default "debian_12" */
   readonly blueprint?: string | undefined;
+  /**
+   * Asks Lightsail which SSH host key it witnessed on an instance (`GetInstanceAccessDetails`), `ssh-ed25519 AAAA…`; an
+   * empty text where it did not. @default nobody is asked: the first key that the server shows is kept
+   */
+  readonly hostKeyOf?: ((instance: string, createdAt: string) => Promise<string>) | undefined;
 }
 
 /** Where a server is made. */

@@ -74,6 +74,7 @@ export function proxmoxServer(parts: PartsOf<ProxmoxPlace>): MadeServer {
   const [address = ""] = place.nic.cidr.split("/");
   return {
     machine: guest.machine,
+    ...(kind === "container" ? { container: String(place.vmId) } : {}),
     ready,
     address: pulumi.output(address),
     serverId: pulumi.interpolate`${guest.vmId}`,

@@ -4,6 +4,7 @@ import { HiveAgent } from "../host/hiveAgent.ts";
 import type { SentinelConfigInput } from "../shared/agent/sentinelConfig.ts";
 import { renderDeadMan } from "../shared/vps/deadMan.ts";
 import { serverPorts, type Opening } from "../shared/vps/serverPlan.ts";
+import { pinnedHostKey } from "./hostKey.ts";
 import { Vps, type VpsArgs } from "./vps.ts";
 
 /** Arguments of {@link Sentinel}. */
@@ -14,7 +15,7 @@ export interface SentinelArgs extends Pick<VpsArgs, "place" | "offers" | "budget
   readonly secrets?: Readonly<Record<string, pulumi.Input<string>>> | undefined;
   /** Private half of the server's own SSH key; a secret. */
   readonly privateKey: pulumi.Input<string>;
-  /** How this machine reaches the server. @default its own address, port 22, whatever key it shows */
+  /** How this machine reaches the server. @default its own address, port 22, {@link pinnedHostKey} */
   readonly connect?:
     | { readonly host?: string | undefined; readonly port?: number | undefined; readonly hostKey?: string | undefined }
     | undefined;
@@ -46,6 +47,8 @@ export class Sentinel extends pulumi.ComponentResource {
   readonly address: pulumi.Output<string>;
   /** Account to log in with; root, or one that may use sudo. */
   readonly user: string;
+  /** The host key that its server is known by, `ssh-ed25519 AAAA…`. */
+  readonly hostKey: pulumi.Output<string>;
   /** Version that is installed and healthy. */
   readonly version: pulumi.Output<string>;
   /** US cents at most. */
@@ -75,12 +78,13 @@ export class Sentinel extends pulumi.ComponentResource {
       },
       { parent: this },
     );
+    const at = { host: args.connect?.host ?? vps.address, port: args.connect?.port ?? serverPorts.ssh };
+    this.hostKey = pinnedHostKey(name, { ...at, given: args.connect?.hostKey }, vps, this);
     const target: AgentConnection = {
-      host: args.connect?.host ?? vps.address,
-      port: args.connect?.port ?? serverPorts.ssh,
+      ...at,
       user: vps.user,
       privateKey: pulumi.secret(args.privateKey),
-      hostKey: args.connect?.hostKey,
+      hostKey: this.hostKey,
     };
     const installed = new HiveAgent(
       `${name}-agent`,

@@ -1,8 +1,9 @@
 import * as pulumi from "@pulumi/pulumi";
 import { planOrThrow } from "../proxmox/resourceText.ts";
 import { knownBundles, regionOf } from "../shared/vps/lightsail.ts";
+import { committedOf, type Budget } from "../shared/vps/budget.ts";
 import type { Offer } from "../shared/vps/offers.ts";
-import { planServer, proxmoxOffers, type Budget, type Opening, type ServerLife } from "../shared/vps/serverPlan.ts";
+import { planServer, proxmoxOffers, type Opening, type ServerLife } from "../shared/vps/serverPlan.ts";
 import type { AgentKind } from "../shared/vps/sizing.ts";
 import { lightsailServer } from "./lightsailServer.ts";
 import { loginOf, type VpsPlace } from "./place.ts";
@@ -54,6 +55,10 @@ export class Vps extends pulumi.ComponentResource {
   readonly address: pulumi.Output<string>;
   /** The provider's own name for it: the instance's, or the guest's id. */
   readonly serverId: pulumi.Output<string>;
+  /** Its SSH host key as the provider witnessed it; an empty text where nobody did. */
+  readonly witnessedKey: pulumi.Output<string>;
+  /** Its id, if it is a container on a Proxmox host; else an empty text. */
+  readonly container: string;
   /** Account to log in with; root, or one that may use sudo. */
   readonly user: string;
   /** US cents at most. */
@@ -90,6 +95,8 @@ export class Vps extends pulumi.ComponentResource {
     this.ready = made.ready;
     this.address = made.address;
     this.serverId = made.serverId;
+    this.witnessedKey = made.witnessedKey ?? pulumi.output("");
+    this.container = made.container ?? "";
     this.user = loginOf(place);
     this.centsPerMonth = pulumi.output(offer.centsPerMonth);
     this.centsPerHour = pulumi.output(offer.centsPerHour);
@@ -97,7 +104,7 @@ export class Vps extends pulumi.ComponentResource {
     this.ramMiB = offer.ramMiB;
     const { address, serverId, centsPerMonth, centsPerHour } = this;
     // Policies of the stack see what a component registers here, not what it was given.
-    const facts = { kind: args.kind, size, offer, openings };
+    const facts = { kind: args.kind, size, offer, openings, committedCents: committedOf(args.budget) };
     this.registerOutputs({ ...facts, address, serverId, centsPerMonth, centsPerHour });
   }
 }

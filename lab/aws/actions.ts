@@ -3,6 +3,7 @@ import { blueprints, bundles, regions } from "./catalog.ts";
 import { instanceOf } from "./context.ts";
 import type { Context } from "./context.ts";
 import {
+  accessDetails,
   changePorts,
   changePower,
   createInstances,
@@ -73,6 +74,12 @@ export const actions: Readonly<Record<string, Action>> = {
       const instance = instanceOf(context, context.parameters.text("instanceName"));
       return { instance: toldInstance(instance, isAttached(context, instance.name)) };
     },
+  },
+  GetInstanceAccessDetails: {
+    parameters: { ...byInstance, protocol: "text" },
+    resource: "instanceName",
+    source: model,
+    handle: accessDetails,
   },
   GetInstances: { parameters: pageToken, source: model, handle: listInstances },
   GetInstanceState: {

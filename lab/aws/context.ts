@@ -13,6 +13,8 @@ export interface Context {
   parameters: Parameters;
   /** A public address of the lab. */
   newAddress: (number: number) => string;
+  /** The public key that an instance's SSH server shows; undefined before it has booted. */
+  hostKeyOf: (instance: Instance) => string | undefined;
 }
 
 /** An account number of AWS's own examples. */

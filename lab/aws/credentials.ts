@@ -1,6 +1,6 @@
 /**
  * Who may call: AWS Signature Version 4 is checked for real (AWS General Reference, "Signature Version 4 signing
- * process"), and each credential has the part of an IAM policy that the lab needs: actions, and a tag that the resource
+ * process"), and each credential has the part of an IAM policy that the lab needs: actions, and tags that the resource
  * must carry (`aws:ResourceTag/…`).
  */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
@@ -11,8 +11,8 @@ import { AwsError } from "./errors.ts";
 export interface Statement {
   /** `*` stands for anything. */
   actions: readonly string[];
-  /** Tag that the resource must carry. @default none */
-  whenTagged?: { key: string; value: string };
+  /** Tags that the resource must carry, every one of them. @default none */
+  whenTagged?: Readonly<Record<string, string>>;
 }
 
 export interface Credential {
@@ -25,7 +25,7 @@ export interface Credential {
 /** The rights of a reaper, after components/shared/vps/reaperRights.ts, which a test holds this to. */
 const reaperMay: readonly Statement[] = [
   { actions: ["GetInstance", "GetInstances"] },
-  { actions: ["DeleteInstance"], whenTagged: { key: "hive:throwaway", value: "true" } },
+  { actions: ["DeleteInstance"], whenTagged: { "hive:throwaway": "true", "hive:estate": "lab" } },
 ];
 
 /** The two credentials of a lab, made once: `admin` may do all, `reaper` what the Sentinel's reaper is to have. */
@@ -117,7 +117,9 @@ export function authorize(
   const allowed = credential.may.some(
     ({ actions, whenTagged }) =>
       (actions.includes("*") || actions.includes(action)) &&
-      (whenTagged === undefined || tags.some((tag) => tag.key === whenTagged.key && tag.value === whenTagged.value)),
+      Object.entries(whenTagged ?? {}).every(([key, value]) =>
+        tags.some((tag) => tag.key === key && tag.value === value),
+      ),
   );
   if (!allowed)
     throw new AwsError(

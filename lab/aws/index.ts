@@ -50,6 +50,7 @@ export async function startAws(options: AwsOptions): Promise<RunningAws> {
     ...{ store, credentials: [admin, reaper], faults, delayMs: options.delayMs ?? 200, port },
     // TEST-NET-1 (RFC 5737) where the lab has no network: an address that leads nowhere.
     newAddress: (number) => network?.serverAddress(number) ?? `192.0.2.${(number % 254) + 1}`,
+    hostKeyOf: servers.hostKeyOf,
     changed: () => void servers.refresh(),
   }).catch((error: unknown) => {
     throw isErrno(error, "EADDRINUSE") ? portTaken("AWS", port, "--aws-port") : error;

@@ -175,3 +175,14 @@ export function changePorts(
     return { operation: operation(context, type, { name, type: "Instance", zone }) };
   };
 }
+
+/** How an instance is entered, without the temporary login that Lightsail would make: the lab has no use for one. */
+export function accessDetails(context: Context): object {
+  const instance = instanceOf(context, context.parameters.text("instanceName"));
+  const [algorithm = "", publicKey = ""] = (context.hostKeyOf(instance) ?? "").split(" ");
+  const hostKeys = publicKey === "" ? [] : [{ algorithm, publicKey, witnessedAt: context.nowMs / 1000 }];
+  const { name: instanceName, publicIp: ipAddress } = instance;
+  return {
+    accessDetails: { instanceName, ipAddress, protocol: "ssh", username: userNameOf(instance.blueprintId), hostKeys },
+  };
+}

@@ -49,6 +49,10 @@ export class Servers {
       .sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
+  /** What Lightsail would have witnessed at the boot. */
+  readonly hostKeyOf = (instance: Instance): string | undefined =>
+    this.#open.get(keyOf(instance))?.machine.hostPublicKey;
+
   /** Removes what a lab that was killed left of servers that had been deleted. */
   sweep(): void {
     const roots = join(this.#common.stateDir, "roots");

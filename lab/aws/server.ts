@@ -21,6 +21,8 @@ export interface EndpointOptions {
   faults: Faults;
   delayMs: number;
   newAddress: (number: number) => string;
+  /** @default no instance has one */
+  hostKeyOf?: Context["hostKeyOf"];
   /** Called when something may have changed. */
   changed: () => void;
   /** 0 lets the system choose. */
@@ -87,7 +89,7 @@ function perform(
   options: EndpointOptions,
   extraMs: number,
 ): object {
-  const { store, credentials, newAddress } = options;
+  const { store, credentials, newAddress, hostKeyOf = () => undefined } = options;
   const nowMs = (options.now ?? Date.now)();
   const [path = "/", query = ""] = (request.url ?? "/").split("?");
   const { headers } = request;
@@ -99,7 +101,15 @@ function perform(
   const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
   if (action === undefined || request.method !== "POST") throw new AwsError("UnknownOperationException", "");
   const parameters = Parameters.read(parsed(body), action.parameters);
-  const context: Context = { store, region, nowMs, delayMs: options.delayMs + extraMs, parameters, newAddress };
+  const context: Context = {
+    store,
+    region,
+    nowMs,
+    delayMs: options.delayMs + extraMs,
+    parameters,
+    newAddress,
+    hostKeyOf,
+  };
   const resource = action.resource === undefined ? "" : parameters.text(action.resource);
   // A condition on a tag needs the tags: of what does not exist there are none, and IAM refuses first.
   authorize(credential, name, resource === "" ? [] : tagsIfAny(context, resource));

@@ -39,6 +39,8 @@ export class Guests {
   readonly #options: GuestsOptions;
   readonly #open = new Map<number, Open>();
   #known = new Set<number>();
+  /** Tasks that destroyed a guest, of those that the API still lists. */
+  #destructions = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #current: Promise<void> = Promise.resolve();
   #closed = false;
@@ -79,9 +81,15 @@ export class Guests {
 
   async #look(): Promise<void> {
     if (this.#closed) return;
+    let changed = false;
+    // Between two looks an id may come again for another guest, which must not get the old one's root.
+    for (const vmid of await this.#destroyed()) {
+      if (!this.#known.has(vmid)) continue;
+      changed = (await this.#shut(vmid)) || changed;
+      forgetMachine(this.#options, keyOf(vmid));
+    }
     const rows = await this.#options.api.list("/cluster/resources?type=vm");
     const present = new Set<number>();
-    let changed = false;
     for (const row of rows) {
       const vmid = Number(row["vmid"]);
       if (!Number.isInteger(vmid) || row["template"] === 1) continue;
@@ -97,6 +105,16 @@ export class Guests {
     }
     this.#known = present;
     if (changed) this.#options.onChange(this.list());
+  }
+
+  /** Guests that were destroyed since the last look. */
+  async #destroyed(): Promise<Set<number>> {
+    const tasks = (await this.#options.api.list("/cluster/tasks")).filter(
+      ({ type, status }) => (type === "qmdestroy" || type === "vzdestroy") && status === "OK",
+    );
+    const fresh = tasks.filter(({ upid }) => !this.#destructions.has(textOf(upid)));
+    this.#destructions = new Set(tasks.map(({ upid }) => textOf(upid)));
+    return new Set(fresh.map(({ id }) => Number(id)));
   }
 
   async #launch(vmid: number, row: Record<string, unknown>): Promise<boolean> {

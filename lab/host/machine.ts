@@ -3,7 +3,8 @@
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { isErrno } from "./files.ts";
+import { authorizedFile } from "./authorized-keys.ts";
+import { isErrno, writeFileAtomic } from "./files.ts";
 import { ensureKeyPair } from "./keys.ts";
 import type { Ports } from "./ports.ts";
 import { emptyRuntime, ensurePrivateRoot } from "./private-root.ts";
@@ -66,13 +67,15 @@ export async function openMachine(common: MachinesOptions, options: MachineOptio
     accounts: users.slice(1),
   });
   emptyRuntime(root);
+  // The key that its SSH server shows, where sshd keeps it.
+  writeFileAtomic(join(root, "etc/ssh/ssh_host_ed25519_key.pub"), `${keys.publicKey} root@${name}\n`, 0o644);
   const enabled = hasEnabledUnits(root);
   // Whichever supervisor comes first, this one or one that a connection or a login wakes, does what a boot does.
   if (enabled) writeFileSync(join(root, bootMark), "");
   const sandbox = await startSandbox({ root, hostName: name, modules: npmPackages() });
   const authorizedKeys = (user: string): string[] => [
     ...options.users.filter((entry) => entry.name === user).flatMap((entry) => entry.keys),
-    ...(users.includes(user) ? [labPublicKey] : []),
+    ...(users.includes(user) ? [labPublicKey] : authorizedFile(root, user)),
   ];
   const start = (port: number): Promise<SshServer> =>
     startSshServer({ root, sandbox, hostKey: keys.privateKey, authorizedKeys, port });

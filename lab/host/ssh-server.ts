@@ -5,6 +5,8 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import ssh2 from "ssh2";
 import type { AuthContext, Connection, ServerChannel, Session } from "ssh2";
+import { authorizedKeyOf } from "./authorized-keys.ts";
+import type { AuthorizedKey } from "./authorized-keys.ts";
 import { killGroup } from "./sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { serveSftp } from "./sftp.ts";
@@ -20,7 +22,7 @@ export interface SshServerOptions {
   root: string;
   sandbox: Sandbox;
   hostKey: string;
-  /** Public keys (`type base64`) by user name; asked at each login, so that new keys work at once. */
+  /** Lines of authorized_keys by user name; asked at each login, so that new keys work at once. */
   authorizedKeys: (user: string) => readonly string[];
   /** 0 lets the system choose. */
   port: number;
@@ -94,6 +96,8 @@ function serveConnection(connection: Connection, options: SshServerOptions, limi
   const running = new Set<ChildProcess>();
   let sessions = 0;
   let attempts = 0;
+  /** Of the key that logged in; it runs whatever is asked for. */
+  let forced: string | undefined;
   const grace = setTimeout(() => connection.end(), limits.loginGraceSec * 1000);
   const end = (): void => {
     clearTimeout(grace);
@@ -107,13 +111,15 @@ function serveConnection(connection: Connection, options: SshServerOptions, limi
   connection.on("authentication", (context) => {
     attempts += 1;
     if (attempts > limits.maxAuthTries * 2) return void connection.end();
-    if (isAuthorized(context, options.authorizedKeys(context.username))) context.accept();
-    else context.reject(["publickey"]);
+    const key = authorizedBy(context, options.authorizedKeys(context.username));
+    if (key === undefined) return void context.reject(["publickey"]);
+    forced = key.command;
+    context.accept();
   });
   connection.on("ready", () => clearTimeout(grace));
   connection.on("tcpip", (accept, reject, info) => {
     const { forwarding } = options;
-    if (forwarding?.mayForward(info.destIP, info.destPort) !== true) return void reject();
+    if (forced !== undefined || forwarding?.mayForward(info.destIP, info.destPort) !== true) return void reject();
     void forwarding.forward(accept(), info.destIP, info.destPort);
   });
   connection.on("session", (accept, reject) => {
@@ -121,23 +127,24 @@ function serveConnection(connection: Connection, options: SshServerOptions, limi
     sessions += 1;
     const session = accept();
     session.on("close", () => (sessions -= 1));
-    serveSession(session, options, limits, running);
+    serveSession(session, forced, options, limits, running);
   });
 }
 
-function isAuthorized(context: AuthContext, authorized: readonly string[]): boolean {
-  if (context.method !== "publickey") return false;
+/** The key that a login may go by, or undefined. */
+function authorizedBy(context: AuthContext, authorized: readonly string[]): AuthorizedKey | undefined {
+  if (context.method !== "publickey") return undefined;
   const offered = digest(context.key.data);
-  let matched: string | undefined;
+  let matched: AuthorizedKey | undefined;
   for (const line of authorized) {
-    const [type, base64] = line.trim().split(/\s+/);
-    if (type === undefined || base64 === undefined) continue;
-    if (timingSafeEqual(digest(Buffer.from(base64, "base64")), offered)) matched = `${type} ${base64}`;
+    const key = authorizedKeyOf(line);
+    if (key !== undefined && timingSafeEqual(digest(Buffer.from(key.base64, "base64")), offered)) matched = key;
   }
-  if (matched === undefined) return false;
-  if (context.signature === undefined || context.blob === undefined) return true; // asks only whether the key would do
-  const key = ssh2.utils.parseKey(matched);
-  return !(key instanceof Error) && key.verify(context.blob, context.signature, context.hashAlgo) === true;
+  if (matched === undefined) return undefined;
+  if (context.signature === undefined || context.blob === undefined) return matched; // asks only whether the key would do
+  const key = ssh2.utils.parseKey(`${matched.type} ${matched.base64}`);
+  const isSigned = !(key instanceof Error) && key.verify(context.blob, context.signature, context.hashAlgo) === true;
+  return isSigned ? matched : undefined;
 }
 
 function digest(data: Buffer): Buffer {
@@ -146,6 +153,7 @@ function digest(data: Buffer): Buffer {
 
 function serveSession(
   session: Session,
+  forced: string | undefined,
   options: SshServerOptions,
   limits: SshLimits,
   running: Set<ChildProcess>,
@@ -164,7 +172,7 @@ function serveSession(
     const reply: (() => unknown) | undefined = accept;
     reply?.();
   });
-  session.on("sftp", (accept) => serveSftp(accept(), options.root));
+  if (forced === undefined) session.on("sftp", (accept) => serveSftp(accept(), options.root));
   const run = (channel: ServerChannel, command: string | undefined): void => {
     current = runCommand(channel, command, environment, options, limits);
     if (current === undefined) return;
@@ -172,8 +180,8 @@ function serveSession(
     running.add(child);
     child.once("close", () => running.delete(child));
   };
-  session.on("exec", (accept, _reject, info) => run(accept(), info.command));
-  session.on("shell", (accept) => run(accept(), undefined));
+  session.on("exec", (accept, _reject, info) => run(accept(), forced ?? info.command));
+  session.on("shell", (accept) => run(accept(), forced));
 }
 
 const signals = [

@@ -17,21 +17,29 @@ function centsOf(instance: PolicyResource, resources: readonly PolicyResource[])
   return knownBundles(regionOf(zone ?? "") ?? "").find(({ id }) => id === bundle)?.centsPerMonth;
 }
 
-/** What a stack's servers cost. */
+/** What a stack's servers cost, beside what is promised to the Hive's others. */
 export default stackRule({
   name: "server-budget",
-  description: "The servers of a stack cost no more than the budget together.",
+  description:
+    "The servers of a stack and those that its plan counts beside them cost no more than the budget together.",
   reason:
     "Lightsail bills a server until it is deleted, stopped ones too: a wrong size or a list that grew is seen on the bill only.",
   fix: "Choose a smaller size, destroy a server that is not needed, or raise centsPerMonth in the policy configuration.",
   config: {
     defaults: { centsPerMonth: 20_000 },
     schema: {
-      centsPerMonth: { type: "integer", minimum: 0, description: "For all servers of a stack, US cents a month." },
+      centsPerMonth: { type: "integer", minimum: 0, description: "For all servers, US cents a month." },
     },
   },
   check: (_, config, resources) => {
-    let sum = 0;
+    // What the other servers of the Hive cost, as the stack's own plan counted it.
+    const promised = resources
+      .filter(({ type }) => type === serverType)
+      .map(({ props }) => numberAt(props, "committedCents"))
+      .filter(isKnown);
+    const elsewhere = Math.max(0, ...promised);
+    let sum = elsewhere;
+    const beside = elsewhere === 0 ? "" : `, ${formatCents(elsewhere)} of it for other servers of the Hive`;
     const breaches: Breach[] = [];
     for (const instance of resources.filter(({ type }) => type === instanceType)) {
       const cents = centsOf(instance, resources);
@@ -41,7 +49,7 @@ export default stackRule({
     }
     if (sum > config.centsPerMonth)
       breaches.push({
-        found: `The servers cost ${formatCents(sum)} a month; allowed: ${formatCents(config.centsPerMonth)}.`,
+        found: `The servers cost ${formatCents(sum)} a month${beside}; allowed: ${formatCents(config.centsPerMonth)}.`,
       });
     return breaches;
   },

@@ -8,7 +8,7 @@ export default resourceRule({
   description: "Every server but the Sentinel's is marked as a throwaway one, with its agent and its end.",
   reason:
     "A heavy agent's server is thrown away (seed 004): one without an end is billed until somebody finds it, and the reaper destroys only what says that it may be.",
-  fix: "Declare the server through HeavyAgent with ttlSec; it sets the marks hive:throwaway, hive:agent and hive:expires.",
+  fix: "Declare the server through HeavyAgent with ttlSec; it sets the marks hive:throwaway, hive:estate, hive:agent and hive:expires.",
   config: {
     defaults: { maxDays: 366 },
     schema: { maxDays: { type: "integer", minimum: 1, description: "Furthest end allowed, days from now." } },
@@ -21,7 +21,7 @@ export default resourceRule({
     if (marks.sentinel && !isThrowaway(resource)) return [];
     if (!isThrowaway(resource)) return [`Server ${name} says neither that it is the Sentinel's nor when it ends.`];
     if (marks.life === undefined)
-      return [`Throwaway server ${name} lacks a mark, or one is not in order: throwaway, agent, expires.`];
+      return [`Throwaway server ${name} lacks a mark, or one is not in order: throwaway, estate, agent, expires.`];
     const days = (marks.life.expiresSec * 1000 - Date.now()) / 86_400_000;
     return days > config.maxDays
       ? [

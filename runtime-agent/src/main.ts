@@ -27,7 +27,8 @@ const help = `hive-agent ${version}
                                   JSON Schema of the configuration
   hive-agent version
 
-  --config FILE   default /etc/hive-agent/ROLE.yaml; doctor and status take the one that is there
+  --config FILE   default /etc/hive-agent/ROLE.yaml, of an arbiter beside the host side
+                  /etc/hive-agent-arbiter/keeper.yaml; doctor and status take all that are there
   --help          this text
 
 Exit status: 0 done, 1 failed, 64 wrong usage, 78 configuration refused.
@@ -141,8 +142,8 @@ function faultless(file: string): number {
 
 async function keeper({ side, config, check }: Given): Promise<number> {
   if (side !== "arbiter" && side !== "host") throw new UsageError("keeper needs --side arbiter or --side host");
-  const { configFileOf, loadKeeperConfig } = await import("./shared/config.ts");
-  const file = config ?? configFileOf("keeper");
+  const { keeperConfigFile, loadKeeperConfig } = await import("./shared/config.ts");
+  const file = config ?? (await keeperConfigFile(side));
   const checked = await loadKeeperConfig(file);
   if (!checked.ok) return refuse(file, checked.faults);
   const { side: configured } = checked.value;
@@ -162,7 +163,7 @@ async function sentinel({ config, check }: Given): Promise<number> {
   if (!checked.ok) return refuse(file, checked.faults);
   if (check) return faultless(file);
   const { runSentinel } = await import("./sentinel/run.ts");
-  return runSentinel({ config: checked.value });
+  return runSentinel({ config: checked.value, configFile: file });
 }
 
 async function runner({ config, check }: Given): Promise<number> {
@@ -206,9 +207,9 @@ async function run(command: Command, given: Given): Promise<number> {
     case "farewell":
       return farewell(given);
     case "doctor":
-      return (await import("./shared/doctor/command.ts")).runDoctor({ ...given, config: await configOf(given) });
+      return (await import("./shared/doctor/command.ts")).runDoctor({ ...given, configs: await configsOf(given) });
     case "status":
-      return (await import("./shared/status/command.ts")).runStatus({ ...given, config: await configOf(given) });
+      return (await import("./shared/status/command.ts")).runStatus({ ...given, configs: await configsOf(given) });
     case "schema":
       return schema(given);
     case "version":
@@ -217,8 +218,8 @@ async function run(command: Command, given: Given): Promise<number> {
   }
 }
 
-async function configOf({ config }: Given): Promise<string> {
-  return config ?? (await import("./shared/config.ts")).installedConfigFile();
+async function configsOf({ config }: Given): Promise<readonly string[]> {
+  return config === undefined ? (await import("./shared/config.ts")).installedConfigFiles() : [config];
 }
 
 async function main(argv: readonly string[]): Promise<number | undefined> {

@@ -10,7 +10,7 @@ import type { RunningProxmox } from "../../lab/proxmox/index.ts";
 import { listenForHost } from "../../runtime-agent/src/keeper/link/arbiterLink.ts";
 import { realClock } from "../../runtime-agent/src/shared/clock.ts";
 import { renderFindings, runChecks } from "../../runtime-agent/src/shared/doctor/doctor.ts";
-import { roleChecks } from "../../runtime-agent/src/shared/doctor/checks.ts";
+import { machineChecks } from "../../runtime-agent/src/shared/doctor/checks.ts";
 import { callLocalApi } from "../../runtime-agent/src/shared/localApi/index.ts";
 import { lab, record, type LabClient } from "../support/lab-client.ts";
 
@@ -71,7 +71,7 @@ describe("Keeper, host side: its health", function () {
     assert.fail(`never: ${JSON.stringify(last)}`);
   }
   const doctor = async (): Promise<string> =>
-    renderFindings(await runChecks(await roleChecks(join(folder, "config.json"))));
+    renderFindings(await runChecks(await machineChecks([join(folder, "config.json")])));
   const good = async (): Promise<string> => (await readFile(pve.tokenFile, "utf8")).trim();
 
   it("is not well with a token that Proxmox refuses, and says so on both routes", async () => {

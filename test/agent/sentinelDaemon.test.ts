@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { testSeed } from "../run/seed.ts";
+import { keyId } from "../../runtime-agent/src/shared/pskTls.ts";
 import { mostPayloadBytes } from "../../components/shared/signals/protocol.ts";
 import type { AgentProgram } from "../support/arbiterDaemon.ts";
 import { buildAgent } from "../support/arbiterDaemon.ts";
@@ -95,6 +96,38 @@ describe("Sentinel: the daemon", () => {
     const other = await site.start();
     assert.equal(await other.ended, 75);
     assert.match(other.log, /another agent runs/);
+  });
+
+  it("lets another server take an agent's place by a key of its own, and the older one serves until then", async () => {
+    site = await SentinelSite.open(program);
+    await site.start();
+    const first = await site.newAgent("ghost");
+    const old = await runner("ghost", first);
+    assert.equal(await old.up(true), 200);
+    const mint = async (): Promise<string> => String((await site.call("POST", "/agents/ghost/registration")).json.key);
+    const unused = await mint();
+    const { json: shown } = await site.call("GET", "/agents/ghost");
+    assert.ok(!JSON.stringify(shown).includes(unused) && !JSON.stringify(shown).includes(first));
+    assert.deepEqual([shown.alive, shown.keyId], [true, keyId(Buffer.from(first, "hex"))]);
+    const second = await mint();
+    // Crash-safe: what was minted is on the disk.
+    site.kill();
+    await site.start();
+    const beat = { instance: old.instance, ready: true, running: null, queued: 0, crashLoop: false };
+    assert.equal(await old.post("/v1/heartbeat", beat), 200);
+    await assert.rejects((await runner("ghost", unused)).post("/v1/heartbeat", {}), "a later one took its place");
+    const next = await runner("ghost", second);
+    assert.equal(await next.post("/v1/heartbeat", { ...beat, instance: next.instance }), 404, "not registered yet");
+    assert.equal(await next.up(true), 200);
+    await assert.rejects(old.post("/v1/heartbeat", beat), "its key is void");
+    site.kill();
+    await site.start();
+    await assert.rejects(old.post("/v1/heartbeat", beat));
+    assert.equal(await (await runner("ghost", second)).up(true), 409);
+    const sent = await site.call("POST", "/agents/ghost/signals", { key: "first", payload: 1 });
+    const path = `/runs/${String(sent.json.runId)}`;
+    await until(async () => (await site.call("GET", path)).json.state === "completed", "the result");
+    assert.deepEqual([next.begun, old.begun], [[sent.json.runId], []]);
   });
 
   it("keeps what waits while a runner is away, and its promises to a lossy one", async () => {

@@ -24,7 +24,7 @@ import { pveClient } from "../../runtime-agent/src/shared/proxmox/client.ts";
 import { lab, rows, type LabClient } from "../support/lab-client.ts";
 import { reaperToken } from "../support/reaperToken.ts";
 
-const tags = { agent: "ghost-shopper", expiresSec: 1_764_000_000 };
+const tags = { estate: "lab", agent: "ghost-shopper", expiresSec: 1_764_000_000 };
 const reasonOf = (promise: Promise<unknown>): Promise<string> =>
   promise.then(
     (value) => JSON.stringify(value),
@@ -65,7 +65,7 @@ describe("Sentinel, reaper at Proxmox: a token that is limited to one pool", () 
       checksum: "a".repeat(64),
       "checksum-algorithm": "sha256",
     });
-    servers = proxmoxServers(client(), throwawayPool);
+    servers = proxmoxServers(client(), token, throwawayPool);
   });
   after(async () => {
     servers.close();
@@ -151,9 +151,25 @@ describe("Sentinel, reaper at Proxmox: a token that is limited to one pool", () 
     assert.match(await reasonOf(servers.look()), /PveError/);
     await root.call("DELETE", "/lab/faults", {}, asRoot);
     assert.deepEqual(ids((await servers.look()).servers), ["820"]);
-    const other = proxmoxServers(client(), "no-such-pool");
+    const other = proxmoxServers(client(), token, "no-such-pool");
     assert.match(await reasonOf(other.look()), /PveError/);
     other.close();
+  });
+
+  it("is not used as soon as it may do more than delete what is in its pool", async () => {
+    const acl = (path: string, remove: 0 | 1, roles = "HiveReaper"): Promise<string> =>
+      run("PUT", "/access/acl", { path, users: "reaper@pve", roles, delete: remove });
+    for (const path of ["/", "/vms/803", "/nodes/pve"]) {
+      await acl(path, 0);
+      const refused = await reasonOf(servers.look());
+      assert.match(refused, new RegExp(`reaper@pve!sentinel may do more .* on ${path}[ ;.].*pveum acl`), path);
+      assert.ok(!refused.includes(token.split("=")[1] ?? token));
+      await acl(path, 1);
+    }
+    await acl(`/pool/${throwawayPool}`, 0, "PVEVMAdmin");
+    assert.match(await reasonOf(servers.look()), /VM\.Config\.Disk.* on \/pool\/hive-throwaway/);
+    await acl(`/pool/${throwawayPool}`, 1, "PVEVMAdmin");
+    assert.deepEqual(ids((await servers.look()).servers), ["820"]);
   });
 
   it("is opened from the configuration, with its token from a private file", async () => {
@@ -162,7 +178,7 @@ describe("Sentinel, reaper at Proxmox: a token that is limited to one pool", () 
       const tokenFile = join(folder, "token");
       await writeFile(tokenFile, `${token}\n`, { mode: 0o600 });
       const config = { url: pve.url, tokenFile, caFile: pve.caCertFile, node: "pve", pool: throwawayPool };
-      const common = { everySec: 60, graceSec: 0, pauseSec: 0, mostPerHour: 5, never: [] };
+      const common = { estate: "lab", everySec: 60, graceSec: 0, pauseSec: 0, mostPerHour: 5, never: [] };
       const [opened] = await openProviders({ ...common, proxmox: config });
       assert.ok(opened !== undefined);
       assert.deepEqual(ids((await opened.look()).servers), ["820"]);
@@ -177,6 +193,7 @@ describe("Sentinel, reaper at Proxmox: a token that is limited to one pool", () 
 
 describe("Sentinel, reaper at Lightsail: a user that may delete what carries our tag", () => {
   const region = "eu-west-3";
+  const createdSec = 1_763_900_000;
   let folder = "";
   let store: AwsStore;
   let aws: Awaited<ReturnType<typeof startEndpoint>>;
@@ -187,7 +204,7 @@ describe("Sentinel, reaper at Lightsail: a user that may delete what carries our
     lightsailServers({ region, credentials, endpoint });
   const make = (name: string, given: Readonly<Record<string, string>> = lightsailTags(tags)): void => {
     store.state.instances[name] = {
-      ...{ name, number: store.count(), region, zone: `${region}a`, createdSec: 0, bundleId: "micro_3_0" },
+      ...{ name, number: store.count(), region, zone: `${region}a`, createdSec, bundleId: "micro_3_0" },
       ...{ blueprintId: "debian_12", keyPairName: "", publicKey: "", userData: "", ipAddressType: "ipv4", ports: [] },
       ...{ addOns: [], state: "running", settlesMs: 0, publicIp: "192.0.2.1" },
       tags: Object.entries(given).map(([key, value]) => ({ key, value })),
@@ -222,7 +239,8 @@ describe("Sentinel, reaper at Lightsail: a user that may delete what carries our
     const seen = await servers.look();
     assert.deepEqual(ids(seen.servers), names.toSorted());
     assert.deepEqual(seen.strangers, [{ id: "half", why: "it lacks one of our tags" }]);
-    assert.deepEqual(seen.servers[0], { provider: "lightsail", id: "agent-0", name: "agent-0", tags });
+    const made = { provider: "lightsail", id: "agent-0", name: "agent-0", tags, createdMs: createdSec * 1000 };
+    assert.deepEqual(seen.servers[0], made);
   });
 
   it("deletes one, if it still is what it was", async () => {
@@ -236,6 +254,14 @@ describe("Sentinel, reaper at Lightsail: a user that may delete what carries our
     assert.equal(await servers.remove(server), "deleted");
     assert.equal(has("a"), false);
     assert.equal(await servers.remove(server), "gone");
+  });
+
+  it("may not delete what is another Hive's, even if it were asked to", async () => {
+    const others = { ...tags, estate: "other" };
+    make("b", lightsailTags(others));
+    const server: ServerSeen = { provider: "lightsail", id: "b", name: "b", tags: others };
+    assert.match(await reasonOf(servers.remove(server)), /DeleteInstance: AccessDeniedException/);
+    assert.ok(has("b"));
   });
 
   it("fails in words, and never says a credential", async () => {
@@ -292,7 +318,7 @@ describe("Sentinel, reaper at Lightsail: a user that may delete what carries our
       assert.match(error, /profile/, text);
       assert.ok(!error.includes(secretAccessKey));
     }
-    const common = { everySec: 60, graceSec: 0, pauseSec: 0, mostPerHour: 5, never: [] };
+    const common = { estate: "lab", everySec: 60, graceSec: 0, pauseSec: 0, mostPerHour: 5, never: [] };
     await write(profile("default", accessKeyId));
     const endpoint = `http://127.0.0.1:${String(aws.port)}`;
     make("a");

@@ -28,6 +28,8 @@ describe("Sentinel and runner", () => {
   let running: Promise<number> | undefined;
   const [host, user] = [ssh2.utils.generateKeyPairSync("ed25519"), ssh2.utils.generateKeyPairSync("ed25519")];
   const done: string[] = [];
+  /** Keys that somebody logged in with. */
+  const offered = new Set<string>();
   const at = (name: string): string => join(site.folder, name);
 
   before(async () => {
@@ -42,6 +44,7 @@ describe("Sentinel and runner", () => {
     await writeFile(at("journalctl"), "#!/bin/sh\nexit 0\n", { mode: 0o755 });
     await site.configure({ ssh: { keyFile: at("ssh-key") } });
     done.length = 0;
+    offered.clear();
     agent = createServer((socket) => {
       socket.once("data", (line) => {
         const { runId, payload }: { runId: string; payload: unknown } = JSON.parse(line.toString());
@@ -52,7 +55,11 @@ describe("Sentinel and runner", () => {
     await new Promise<void>((resolve) => agent.listen(at("agent.sock"), () => resolve()));
     ssh = new ssh2.Server({ hostKeys: [host.private] }, (connection) => {
       connection.on("error", () => undefined);
-      connection.on("authentication", (context) => context.accept());
+      connection.on("authentication", (context) => {
+        if (context.method !== "publickey") return void context.reject(["publickey"]);
+        offered.add(context.key.data.toString("base64"));
+        context.accept();
+      });
       connection.on("session", (accept) =>
         accept().on("exec", (acceptExec, _reject, { command }) => {
           assert.equal(command, "hive-agent signal --name ghost");
@@ -78,7 +85,12 @@ describe("Sentinel and runner", () => {
     await site.close();
   });
 
-  async function startRunner(key: string, port: number, told: number): Promise<void> {
+  const sshPort = (): number => {
+    const address = ssh.address();
+    return typeof address === "object" && address !== null ? address.port : 0;
+  };
+
+  async function startRunner(key: string, port: number, told: number, more: object = {}): Promise<void> {
     await mkdir(at("secrets"), { recursive: true });
     await writeFile(at("secrets/agent.key"), key, { mode: 0o600 });
     const config = valueOrThrow(
@@ -86,7 +98,7 @@ describe("Sentinel and runner", () => {
       checkRunnerConfig({
         ...{ version: 1, paths: { state: at("runner-state"), runtime: at("runner-run") } },
         sentinel: { address: `127.0.0.1:${String(site.port)}`, keyFile: at("secrets/agent.key") },
-        ...{ listen: `127.0.0.1:${String(port)}`, address: `127.0.0.1:${String(told)}` },
+        ...{ listen: `127.0.0.1:${String(port)}`, address: `127.0.0.1:${String(told)}`, ...more },
         agent: {
           name: "ghost",
           mode: "resident",
@@ -130,9 +142,7 @@ describe("Sentinel and runner", () => {
 
   it("take a signal by SSH when HTTP does not reach the runner", async () => {
     await site.start();
-    const address = ssh.address();
-    const port = typeof address === "object" && address !== null ? address.port : 0;
-    const way = { host: "127.0.0.1", port, user: "hive", hostKey: host.public };
+    const way = { host: "127.0.0.1", port: sshPort(), user: "hive", hostKey: host.public };
     const key = await site.newAgent("ghost", { mode: "resident", ssh: way });
     await startRunner(key, await freePort(), await freePort());
     const { json } = await site.call("POST", "/agents/ghost/signals", { key: "by-ssh", payload: [1] });
@@ -144,5 +154,36 @@ describe("Sentinel and runner", () => {
     // The result may be faster than the end of the login.
     const counted = /tries_total\{transport="ssh",outcome="taken",.*\} 1\n/;
     await until(async () => counted.test(String((await site.call("GET", "/metrics")).json.text)), "counted");
+  });
+
+  it("speak by SSH alone where the runner was made so: with the Sentinel's own key, to the host key that it told", async () => {
+    await site.configure({});
+    await site.start();
+    const { json: shown } = await site.call("GET", "/ssh-key");
+    await writeFile(at("host.pub"), `${host.public.trim()} root@server\n`);
+    await writeFile(at("journalctl"), `#!/bin/sh\nprintf '%s\\n' '{"MESSAGE":"a line","__CURSOR":"c"}'\n`, {
+      mode: 0o755,
+    });
+    const way = { address: `127.0.0.1:${String(sshPort())}`, user: "hive-signal", hostKeyFile: at("host.pub") };
+    // Nobody answers where HTTP would go.
+    await startRunner(await site.newAgent("ghost", { mode: "resident" }), await freePort(), await freePort(), {
+      ssh: way,
+    });
+    const { json } = await site.call("POST", "/agents/ghost/signals", { key: "k", payload: [1] });
+    const runOf = async () => (await site.call("GET", `/runs/${String(json.runId)}`)).json;
+    await until(async () => (await runOf()).state === "completed", "by SSH alone");
+    assert.deepEqual(done, [json.runId]);
+    assert.deepEqual([...offered], [String(shown.publicKey).split(" ")[1]]);
+    assert.equal((await runOf()).attempts, 1);
+    const log = await site.call("GET", `/runs/${String(json.runId)}/log`);
+    assert.deepEqual([log.status, Object.keys(log.json).toSorted()], [200, ["end", "from", "next", "text"]]);
+    const counted = /tries_total\{transport="ssh",outcome="taken",.*\} 1\n/;
+    await until(async () => counted.test(String((await site.call("GET", "/metrics")).json.text)), "counted");
+    // After a restart the way is still known, and pinned: another host key is not spoken to.
+    site.kill();
+    await site.daemon?.ended;
+    await site.start();
+    const { json: agentSeen } = await site.call("GET", "/agents/ghost");
+    assert.equal(Reflect.get(Object(Reflect.get(Object(agentSeen.registered), "ssh")), "hostKey"), host.public.trim());
   });
 });

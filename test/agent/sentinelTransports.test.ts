@@ -1,6 +1,6 @@
 /** How the Sentinel speaks to runners, and who may speak to it: SSH, webhooks, and what an answer means. */
 import assert from "node:assert/strict";
-import { chmod, writeFile } from "node:fs/promises";
+import { chmod, stat, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
 import ssh2 from "ssh2";
@@ -10,7 +10,9 @@ import { signWebhook, verifyWebhook, firstWebhookSecret } from "../../components
 import type { AgentRecord, Run } from "../../runtime-agent/src/sentinel/core/types.ts";
 import { startHooks } from "../../runtime-agent/src/sentinel/hooks.ts";
 import { createRunnerClient, readAnswer, signedSignal } from "../../runtime-agent/src/sentinel/runnerClient.ts";
-import { readSshKey, sshTransport } from "../../runtime-agent/src/sentinel/sshTransport.ts";
+import { ownSshKey, readSshKey } from "../../runtime-agent/src/sentinel/ownSshKey.ts";
+import { sshTransport } from "../../runtime-agent/src/sentinel/sshTransport.ts";
+import { newSshKeyPair } from "../../runtime-agent/src/shared/sshKeyPair.ts";
 import { temporaryFolder } from "../support/agentChild.ts";
 import { freePort } from "../../lab/host/freePort.ts";
 import { reportOf } from "../support/sentinelModel.ts";
@@ -22,7 +24,7 @@ const run: Run = {
 };
 const agent: AgentRecord = {
   ...{ name: "ghost", kind: "browser-light", size: "S", mode: "job", idempotent: false, createdMs: 0 },
-  ...{ expiresMs: 1, key: "ab".repeat(32), life: 1, registerBeforeMs: 1 },
+  ...{ expiresMs: 1, id: "", key: "ab".repeat(32), life: 1, registerBeforeMs: 1 },
 };
 
 describe("Sentinel: signals to runners", () => {
@@ -88,7 +90,8 @@ describe("Sentinel: signals to runners", () => {
     try {
       const file = join(place.folder, "key");
       await writeFile(file, user.private, { mode: 0o600 });
-      const privateKey = await readSshKey(file);
+      const { privateKey, publicKey } = await readSshKey(file);
+      assert.equal(publicKey, user.public.trim());
       await chmod(file, 0o644);
       await assert.rejects(readSshKey(file), /others can read it/);
       const tries: string[] = [];
@@ -110,6 +113,27 @@ describe("Sentinel: signals to runners", () => {
     } finally {
       server.close();
     }
+  });
+});
+
+describe("Sentinel: its own SSH key", () => {
+  it("is made once, readable by it alone, and of a form that others read", async () => {
+    await using place = await temporaryFolder();
+    const file = join(place.folder, "ssh", "id_ed25519");
+    const made = await ownSshKey(file);
+    assert.deepEqual(await ownSshKey(file), made);
+    assert.equal((await stat(file)).mode & 0o777, 0o600);
+    for (let round = 0; round < 300; round += 1) {
+      const { privateKey, publicKey } = round === 0 ? made : newSshKeyPair();
+      const parsed = ssh2.utils.parseKey(privateKey);
+      assert.ok(!(parsed instanceof Error));
+      assert.equal(`${parsed.type} ${parsed.getPublicSSH().toString("base64")}`, publicKey);
+      const shown = ssh2.utils.parseKey(publicKey);
+      assert.ok(!(shown instanceof Error));
+      assert.equal(shown.verify("text", parsed.sign("text")), true);
+    }
+    await chmod(file, 0o644);
+    await assert.rejects(ownSshKey(file), /others can read it/);
   });
 });
 
@@ -136,8 +160,12 @@ describe("Sentinel: webhooks", () => {
     await using place = await temporaryFolder();
     const secretFile = join(place.folder, "shop");
     await writeFile(secretFile, `${secret}\n`, { mode: 0o600 });
+    const callers = { hooks: [{ name: "shop", agent: "ghost", secretFile }], watchdogs: [] };
     const hooks = await startHooks({
-      config: { listen: { host: "127.0.0.1", port: 0 }, list: [{ name: "shop", agent: "ghost", secretFile }] },
+      ...callers,
+      listen: { host: "127.0.0.1", port: 0 },
+      beat: () => false,
+      monotonicMs: () => 0,
       loop: {
         signal(given) {
           asked.push(given);
@@ -178,11 +206,11 @@ describe("Sentinel: webhooks", () => {
       for (const { key } of asked) assert.ok(signalKey.safeParse(key).success);
       // A change of secret: both are good for a while; a file that cannot be read changes nothing.
       await writeFile(secretFile, `${other}\n${secret}\n`);
-      await hooks.reread();
+      (await hooks.prepare(callers))();
       for (const one of [secret, other])
         assert.equal(await send("/hooks/shop", body, signWebhook("msg_4", nowSec, body, one)), 202);
       await writeFile(secretFile, "none");
-      await assert.rejects(hooks.reread(), /is not one or two secrets/);
+      await assert.rejects(hooks.prepare(callers), /is not one or two secrets/);
       assert.equal(await send("/hooks/shop", body, signWebhook("msg_5", nowSec, body, other)), 202);
     } finally {
       await hooks.close();

@@ -47,7 +47,7 @@ describe("Sentinel: the daemon's watch", () => {
     const { pve, client: root } = await lab();
     cleanup.defer(() => pve.close());
     const tokenText = await reaperToken(root);
-    const expired = proxmoxTagList({ agent: "orphan", expiresSec: 1000 }).join(";");
+    const expired = proxmoxTagList({ estate: "lab", agent: "orphan", expiresSec: 1000 }).join(";");
     const vm = { memory: 512, pool: throwawayPool };
     await root.run("POST", "/nodes/pve/qemu", { ...vm, vmid: 800, tags: expired }, { root: true });
     await root.run("POST", "/nodes/pve/qemu", { ...vm, vmid: 801 }, { root: true });
@@ -73,6 +73,7 @@ describe("Sentinel: the daemon's watch", () => {
         },
       ],
       reaper: {
+        estate: "lab",
         everySec: 10,
         pauseSec: 0,
         proxmox: { url: pve.url, tokenFile: await secret("token", tokenText), caFile: pve.caCertFile, node: "pve" },

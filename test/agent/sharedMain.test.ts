@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { installedConfigFiles, keeperConfigFile } from "../../runtime-agent/src/shared/config.ts";
 import { acquireInstanceLock } from "../../runtime-agent/src/shared/instanceLock.ts";
 import { startLocalApi } from "../../runtime-agent/src/shared/localApi/index.ts";
 import type { Ended } from "../support/agentChild.ts";
@@ -93,6 +94,26 @@ describe("hive-agent", () => {
     } finally {
       await lock.release();
     }
+  });
+
+  it("finds the configuration of every agent of a machine: of one role, and of an arbiter beside the host side", async () => {
+    await using place = await temporaryFolder();
+    const { folder: root } = place;
+    const put = async (file: string): Promise<void> => {
+      await mkdir(path.dirname(path.join(root, file)), { recursive: true });
+      await writeFile(path.join(root, file), "");
+    };
+    const [first, second] = ["/etc/hive-agent/keeper.yaml", "/etc/hive-agent-arbiter/keeper.yaml"] as const;
+    assert.deepEqual(await installedConfigFiles(root), [first]);
+    assert.equal(await keeperConfigFile("arbiter", root), first);
+    await put(second);
+    assert.deepEqual(await installedConfigFiles(root), [second]);
+    await put(first);
+    assert.deepEqual(await installedConfigFiles(root), [first, second]);
+    assert.equal(await keeperConfigFile("arbiter", root), second);
+    assert.equal(await keeperConfigFile("host", root), first);
+    await put("/etc/hive-agent/runner.yaml");
+    assert.deepEqual(await installedConfigFiles(root), [first, second]);
   });
 
   it("prints the JSON schema of the configuration", async () => {

@@ -86,6 +86,7 @@ describe("a key that is withdrawn", () => {
       keyOf(of) {
         asking.add(of);
         asked.resolve();
+        if (of === "agent:other") return newer;
         return of === identity ? key : undefined;
       },
       handle(request) {
@@ -114,7 +115,7 @@ describe("a key that is withdrawn", () => {
         const answer = assert.rejects(call(holder.port));
         await asked.promise;
         key = then;
-        listener.cutOff(identity);
+        listener.cutOff();
         holder.release();
         await answer;
         assert.deepEqual(served, []);
@@ -148,6 +149,28 @@ describe("a key that is withdrawn", () => {
     key = newer;
     await assert.rejects(call());
     assert.deepEqual(served, [identity]);
+  });
+
+  it("ends what is open by it, at once, and nothing else", async () => {
+    const others = pskClient({ identity: "agent:other", key: newer });
+    const free = [agent, others].map(
+      (from) => new Promise<void>((resolve) => from.on("free", (socket: Socket) => socket.once("close", resolve))),
+    );
+    let over = 0;
+    for (const closed of free) void closed.then(() => (over += 1));
+    const port = listener.port ?? 0;
+    try {
+      assert.equal((await call()).status, 200);
+      const other = { agent: others, host: "127.0.0.1", port, method: "POST", path: "/", body: "{}" } as const;
+      assert.equal((await pskCall({ ...other, timeoutMs: 30_000 })).status, 200);
+      key = newer;
+      listener.cutOff();
+      await free[0];
+      assert.equal((await pskCall({ ...other, timeoutMs: 30_000 })).status, 200);
+      assert.equal(over, 1);
+    } finally {
+      others.destroy();
+    }
   });
 
   it("is answered by what withdrew it, and that ends the connection", async () => {

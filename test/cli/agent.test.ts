@@ -121,7 +121,12 @@ describe("hive agent", function () {
     const renewed = document(await agent("renew", "ghost", "--ttl", "3d", "--json"));
     assert.equal(renewed["ttlSec"], 3 * 86_400);
     const settings = readFileSync(join(hive.folder, "stacks", "Pulumi.agent-ghost.yaml"), "utf8");
-    assert.ok(Number(/ttlSec: (\d+)/.exec(settings)?.[1]) >= 3 * 86_400, settings);
+    assert.equal(Number(/ttlSec: (\d+)/.exec(settings)?.[1]), 3 * 86_400, "from now, not from the order");
+    assert.match(settings, /renewed: "\d{4}-/);
+    assert.match(settings, /hive:registration: "?[0-9a-f]{32}/);
+    assert.deepEqual(document(await agent("dead-letters", "--json"))["deadLetters"], []);
+    const alive = await agent("dead-letters", "--again", String(first["runId"]), "--json");
+    assert.equal(document(alive)["state"], "waiting", "it never died: how it stands");
     const listed = await agent("list");
     assert.match(listed.stdout, /^ghost +browser-light +S +job, idempotent +not registered yet +2 d 23 h/m);
   });

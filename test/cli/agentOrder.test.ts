@@ -1,19 +1,13 @@
-// What `hive agent` decides without asking anybody: orders, places, settings, payloads.
+// What `hive agent` decides without asking anybody: orders, places, settings.
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { Readable } from "node:stream";
-import { generateKeyPairSync } from "node:crypto";
 import fc from "fast-check";
 import ssh2 from "ssh2";
 import { formatDuration, parseDuration } from "../../cli/agents/duration.ts";
-import { agentNetwork, committedCents, offersIn, serverIdOf } from "../../cli/agents/ground.ts";
+import { configuredBudget, sentinelServer, serverOfRegistry, serverOfSettings } from "../../cli/agents/budget.ts";
+import { agentNetwork, offersIn, serverIdOf } from "../../cli/agents/ground.ts";
 import { asFurnished, decideGround, type HostSeen } from "../../cli/agents/hostGround.ts";
 import { type OrderGround, type OrderWords, readOrder } from "../../cli/agents/order.ts";
-import { parsePayload, payloadText } from "../../cli/agents/payload.ts";
 import { choosePlace } from "../../cli/agents/place.ts";
-import { checkSources } from "../../cli/agents/sources.ts";
 import { agentStackConfig } from "../../cli/agents/stackConfig.ts";
 import { usualZone } from "../../cli/agents/zone.ts";
 import { agentOfStack, stackOfAgent, stackProblem } from "../../cli/args/stacks.ts";
@@ -22,15 +16,16 @@ import { sizeToBe } from "../../cli/commands/agent/resize.ts";
 import { CommandFailure } from "../../cli/output/failure.ts";
 import type { AgentSeen } from "../../cli/sentinel/answers.ts";
 import { labAgentConfig } from "../../cli/targets/labAgent.ts";
+import { commitmentsOf } from "../../components/shared/vps/budget.ts";
 import { dnsLabel } from "../../components/shared/check.ts";
 import { parseHost } from "../../components/shared/ipv4.ts";
 import { SecretText } from "../../components/shared/secretText.ts";
-import { mostPayloadBytes } from "../../components/shared/signals/protocol.ts";
 import { parseAgentStackConfig } from "../../components/shared/vps/stackSettings.ts";
 
 const ground: OrderGround = {
   offers: offersIn(usualZone),
-  budget: { centsPerMonth: 5000, committedCents: 0 },
+  budget: { centsPerMonth: 5000 },
+  estate: "home",
   nowMs: Date.UTC(2026, 11, 1),
 };
 const words: OrderWords = { name: "ghost-shopper", kind: "browser-light", idempotent: false };
@@ -96,19 +91,36 @@ describe("hive agent: orders", () => {
       assert.match(order.faults[0]?.fix ?? "", fix);
     });
 
-  it("refuses what the budget does not pay, beside what the other agents cost", () => {
+  it("refuses what the budget does not pay beside the Sentinel, the other agents and what a person wrote", () => {
     const agent = { mode: "job", idempotent: false, createdMs: 0, expiresMs: 0, alive: false } as const;
     const agents = [
       { ...agent, name: "a", kind: "browser-light", size: "S", provider: { kind: "lightsail", id: "agent-a" } },
       { ...agent, name: "b", kind: "browser-light", size: "S", provider: { kind: "proxmox", id: "399" } },
     ] as const;
-    const committed = committedCents(agents, "ghost-shopper", ground.offers.lightsail);
-    assert.equal(committed, 1200);
-    assert.equal(committedCents(agents, "a", ground.offers.lightsail), 0);
-    const budget = { centsPerMonth: 2000, committedCents: committed };
-    const order = readOrder({ ...words, provider: "lightsail" }, { ...ground, budget });
+    const lightsail = { "hive:lightsail": { zone: usualZone } };
+    const settings = { ...lightsail, "hive:agent": { name: "c", kind: "browser-light", size: "M" } };
+    const servers = [
+      sentinelServer(lightsail),
+      serverOfSettings("c", settings),
+      serverOfSettings("half-ordered", lightsail),
+      sentinelServer({ "hive:proxmox": { vmId: 320 } }),
+      ...agents.map((one) => serverOfRegistry(one)),
+    ].flatMap((one) => one ?? []);
+    const committed = commitmentsOf(servers, "agent ghost-shopper");
+    assert.deepEqual(committed, [
+      { what: "agent a", centsPerMonth: 1200 },
+      { what: "agent c", centsPerMonth: 4400 },
+      { what: "the Sentinel", centsPerMonth: 700 },
+    ]);
+    assert.deepEqual(configuredBudget({}), { centsPerMonth: 5000, committedCents: 0 });
+    const budget = configuredBudget({ "hive:budget": { centsPerMonth: 7400, committedCents: 100 } });
+    const order = readOrder({ ...words, provider: "lightsail" }, { ...ground, budget: { ...budget, committed } });
     assert.ok(!order.ok);
     assert.equal(order.faults[0]?.property, "budget");
+    assert.match(
+      order.faults[0]?.value ?? "",
+      /^10\.00 USD of 74\.00 USD; promised: 12\.00 USD to agent a, 44\.00 USD to agent c, 7\.00 USD to the Sentinel, 1\.00 USD to others/,
+    );
     assert.match(order.faults[0]?.fix ?? "", /Raise the budget, or destroy/);
   });
 });
@@ -143,11 +155,14 @@ describe("hive agent: what the Sentinel says", () => {
       heard({ running: "run_1", queued: 2 }),
       heard({ crashLoop: true }),
       { ...heard({}), handedOver: { why: "expired", atMs: 1 } },
-    ].map(standingOf);
+    ].map((one) => standingOf(one));
     assert.deepEqual(shown, [
       ...["registered", "not heard", "not registered yet", "ready", "not ready", "running, 2 wait"],
       ...["stopped: it crashed in a loop", "to be deleted: expired"],
     ]);
+    const handedOver = { why: "expired", atMs: 1 };
+    const stranded = renderAgents([{ ...seenAgent, handedOver }], 60_000, ["ghost"]);
+    assert.match(stranded, /to be deleted, and the reaper cannot: hive agent destroy/);
     const table = renderAgents([{ ...heard({}), proposal: { from: "S", to: "M", kills: 3 } }], 60_000);
     assert.match(table, /^ghost +browser-light +S +job, idempotent +ready +30 s +S to M: 3 OOM kills in 7 days$/m);
     assert.match(renderAgents([seenAgent], 90_000), / over /);
@@ -239,15 +254,26 @@ describe("hive agent: settings of its stack", () => {
   assert.ok(order.ok);
   const { private: sshPrivateKey } = ssh2.utils.generateKeyPairSync("ed25519");
   const place = { endpoint: "https://192.168.1.10:8006/", insecure: false, nodeName: "pve", storage: "local-zfs" };
-  const config = agentStackConfig("hive", order.value, "/srv/ghost", {
-    release: { tarball: "/srv/hive-agent-1.0.0-linux-x64.tar.gz", sha256: "a".repeat(64), version: "1.0.0" },
-    budget: { centsPerMonth: 5000, committedCents: 0 },
-    adminCidrs: ["192.168.1.0/24"],
-    sentinel: { host: "192.168.1.30", port: 8944 },
-    place: { ...place, image: "local:vztmpl/d.tar.zst", vmId: 399, mac: "02:60:de:a9:01:8f", cidr: "192.168.1.139/24" },
-    connect: { host: "192.168.1.139", port: 2222 },
-    runnerAddress: "192.168.1.139:8943",
-  });
+  const config = agentStackConfig(
+    "hive",
+    order.value,
+    "/srv/ghost",
+    {
+      release: { tarball: "/srv/hive-agent-1.0.0-linux-x64.tar.gz", sha256: "a".repeat(64), version: "1.0.0" },
+      adminCidrs: ["192.168.1.0/24"],
+      sentinel: { host: "192.168.1.30", port: 8944 },
+      place: {
+        ...place,
+        image: "local:vztmpl/d.tar.zst",
+        vmId: 399,
+        mac: "02:60:de:a9:01:8f",
+        cidr: "192.168.1.139/24",
+      },
+      connect: { host: "192.168.1.139", port: 2222 },
+      runnerAddress: "192.168.1.139:8943",
+    },
+    ground.budget,
+  );
 
   it("are those that its program takes", () => {
     const plain = Object.entries(config).map(([key, value]) => [key.replace(/^hive:/, ""), value] as const);
@@ -259,6 +285,7 @@ describe("hive agent: settings of its stack", () => {
     });
     assert.ok(parsed.ok, JSON.stringify(parsed));
     assert.deepEqual([parsed.value.agent.name, parsed.value.agent.idempotent], ["ghost-shopper", true]);
+    assert.equal(parsed.value.estate, "home");
     assert.equal(serverIdOf(order.value, { vmId: 399 }, "agent-x"), "399");
     assert.equal(serverIdOf({ provider: "lightsail" }, { zone: usualZone }, "agent-x"), "agent-x");
   });
@@ -280,44 +307,5 @@ describe("hive agent: settings of its stack", () => {
     assert.ok(!("hive:registrationKey" in plain));
     const elsewhere = { ...config, "hive:agent": { healthUrl: "http://10.0.0.1/health" } };
     assert.ok(!labAgentConfig(elsewhere, { ...lab, network }).ok);
-  });
-});
-
-describe("hive agent: payloads and sources", () => {
-  const root = mkdtempSync(join(tmpdir(), "hive-sources-"));
-  after(() => {
-    rmSync(root, { recursive: true, force: true });
-  });
-
-  it("reads a payload from the word itself, a file, or standard input; anything but JSON is refused", async () => {
-    const file = join(root, "payload.json");
-    writeFileSync(file, '{"page": 1}');
-    assert.equal(await payloadText(undefined), "null");
-    assert.deepEqual(parsePayload(await payloadText(`@${file}`)), { page: 1 });
-    assert.deepEqual(
-      parsePayload(await payloadText("-", Readable.from([Buffer.from("[1,"), Buffer.from("2]")]))),
-      [1, 2],
-    );
-    await assert.rejects(payloadText(`@${join(root, "none")}`), CommandFailure);
-    for (const text of ["{", "", "a", `"${"x".repeat(mostPayloadBytes)}"`])
-      assert.throws(() => parsePayload(text), CommandFailure);
-  });
-
-  it("finds an agent's folder, and says what it lacks before anything is made", async () => {
-    const folder = join(root, "agent");
-    mkdirSync(folder);
-    const missing = await checkSources(folder, "x");
-    assert.ok(!missing.ok);
-    assert.equal(missing.faults[0]?.property, "--sources/run");
-    writeFileSync(join(folder, "run"), "#!/bin/sh\n");
-    assert.deepEqual(await checkSources(folder, "x"), { ok: true, value: { folder, files: 1 } });
-    const { privateKey } = generateKeyPairSync("ed25519");
-    writeFileSync(join(folder, "key"), privateKey.export({ type: "pkcs8", format: "pem" }));
-    for (let count = 0; count < 20; count += 1) writeFileSync(join(folder, `.env.${String(count)}`), "A=b\n");
-    const secret = await checkSources(folder, "x");
-    assert.ok(!secret.ok && secret.faults.length === 9, "as many as are of use");
-    assert.match(secret.faults.at(-1)?.value ?? "", /13 more faults/);
-    const nowhere = await checkSources(undefined, "nobody");
-    assert.ok(!nowhere.ok && /samples/.test(nowhere.faults[0]?.limit ?? ""));
   });
 });

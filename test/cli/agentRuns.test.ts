@@ -104,6 +104,9 @@ describe("hive agent: a server that went without us", () => {
     // An earlier look has taken the guest itself out of the state.
     assert.deepEqual(guestIds([rules, remote]), ["399"]);
     assert.deepEqual([...lostWith([rules, remote], new Set(["399"]))], [rules.urn, remote.urn]);
+    // What is only on this machine, and ends with the guest: the state may not name a guest that is not in it.
+    const hostKey = { ...resource("command:local:Command", "host-key"), deletedWith: container.urn };
+    assert.deepEqual([...lostWith([container, local, hostKey], new Set(["399"]))], [container.urn, hostKey.urn]);
     const other = resource("proxmoxve:index/containerLegacy:ContainerLegacy", "d", { vmId: 398 });
     assert.deepEqual([...lostWith([...all, other], new Set(["399"]))], [container.urn, rules.urn]);
   });

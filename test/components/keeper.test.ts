@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { planGenesis } from "../../components/index.ts";
 import type { KeeperSettings } from "../../components/shared/agent/keeperSettings.ts";
 import { valueOrThrow } from "../../components/shared/faults.ts";
+import type { GenesisSettings } from "../../components/shared/genesisSettings.ts";
 import type { GenesisOutputs } from "../../components/shared/outputs.ts";
 import { declareGenesis } from "../../stacks/genesis.ts";
 import { genesisSettings } from "../support/genesisSettings.ts";
@@ -23,8 +24,9 @@ async function declared(
   section: KeeperSettings | undefined,
   watchdogKey = true,
   told: (outputs: GenesisOutputs) => void = () => undefined,
+  changed: Partial<GenesisSettings> = {},
 ): Promise<readonly Registration[]> {
-  const settings = { ...genesisSettings(), keeper: section };
+  const settings = { ...genesisSettings(), ...changed, keeper: section };
   const program = async (): Promise<void> => {
     const outputs = await declareGenesis(settings, {
       apiToken: pulumi.secret("token"),
@@ -117,13 +119,35 @@ describe("Keeper", function () {
 
   it("logs in to The Brain on the LAN as the administrator, and opens its unit to the host alone", () => {
     const plan = valueOrThrow("plan", planGenesis({ ...genesisSettings(), keeper }));
-    assert.equal(plan.keeper?.address, "192.168.1.100");
+    assert.equal(plan.keeper?.vm?.address, "192.168.1.100");
     const create = String(named(seen, "keeper-arbiter-install").inputs["create"]);
     assert.match(create, /^exec sudo -n /);
     assert.match(create, /IPAddressAllow=localhost 10\.20\.10\.1\n/);
     const onHost = String(named(seen, "keeper-host-install").inputs["create"]);
     assert.match(onHost, /IPAddressAllow=localhost 10\.20\.10\.100 192\.168\.1\.60\n/);
     assert.match(onHost, /RestrictRealtime=no/);
+  });
+
+  it("puts the arbiter beside the host side where no VM is given a card, under names of its own", async () => {
+    const onHost = await declared(keeper, true, () => undefined, { devices: { gpu: undefined, tpu: undefined } });
+    for (const side of ["host", "arbiter"])
+      for (const step of ["prepare", "tarball", "install"]) {
+        const { inputs, deletedWith } = named(onHost, `keeper-${side}-${step}`);
+        assert.equal(deletedWith, "");
+        assert.deepEqual(inputs["connection"], named(onHost, `keeper-host-${step}`).inputs["connection"]);
+      }
+    const install = (side: string): string => String(named(onHost, `keeper-${side}-install`).inputs["create"]);
+    assert.match(install("host"), /^ *connect: 127\.0\.0\.1:8741\n(?: .*\n)* *vmid: null\n/m);
+    assert.match(install("arbiter"), /^ *listen: 127\.0\.0\.1:8741\n/m);
+    assert.match(install("arbiter"), /IPAddressAllow=localhost\n/);
+    const places = (side: string): Set<string> =>
+      new Set(install(side).match(/\/(?:opt|etc|run|var\/\w+)\/hive-agent[\w-]*|hive-agent-[\w-]+\.service/g));
+    assert.ok(places("arbiter").has("hive-agent-keeper-arbiter.service"));
+    // Each names the other one's place once: to refuse a second arbiter.
+    assert.deepEqual(
+      [...places("arbiter")].filter((each) => places("host").has(each)),
+      ["/opt/hive-agent"],
+    );
   });
 
   it("exports the ESP32's firmware with the names of its secrets alone, and nothing without a watchdog", async () => {

@@ -13,7 +13,7 @@ const publicKey = `ssh-ed25519 AAAA${"C".repeat(64)}`;
 const args: VpsArgs = {
   hostname: "agent-x",
   kind: "browser-light",
-  life: { agent: "x", created, ttlSec: 86_400 },
+  life: { estate: "hive", agent: "x", created, ttlSec: 86_400 },
   place: { provider: "lightsail", zone: "eu-west-3a" },
   budget: { centsPerMonth: 5000 },
   openings,
@@ -73,6 +73,7 @@ describe("Vps", () => {
     const instance = only(seen, "lightsail/instance:Instance");
     assert.deepEqual(instance.inputs["tags"], {
       "hive:throwaway": "true",
+      "hive:estate": "hive",
       "hive:agent": "x",
       "hive:expires": "2026-11-22T11:00:00Z",
     });
@@ -113,7 +114,7 @@ describe("Vps", () => {
     const guest = only(seen, "containerLegacy");
     const { tags, poolId, cpu, memory, features } = guest.inputs;
     const expires = String(Date.UTC(2026, 10, 22, 11) / 1000);
-    const own = ["hive-agent-x", `hive-expires-${expires}`, "hive-throwaway"];
+    const own = ["hive-agent-x", "hive-estate-hive", `hive-expires-${expires}`, "hive-throwaway"];
     assert.deepEqual(tags, ["hive", ...own, "owner-pulumi", "role-worker"]);
     assert.deepEqual([poolId, features], ["hive-throwaway", { nesting: true }]);
     assert.deepEqual(

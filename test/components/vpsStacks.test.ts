@@ -107,6 +107,54 @@ describe("stacks of seed 004", function () {
       assert.match(String(farewell.inputs["delete"]), /hive-agent farewell[^]*exit 0\n$/);
     });
 
+    it("demands one host key of the server from its first connection on, kept as long as the server is", () => {
+      const pinned = named(seen, "agent-host-key");
+      const { environment, update, delete: undo } = pinned.inputs;
+      assert.deepEqual(environment, {
+        HIVE_HOST: "203.0.113.50",
+        HIVE_PORT: "22",
+        HIVE_HOST_KEY: "",
+        HIVE_CONTAINER: "",
+      });
+      assert.match(String(update), /PULUMI_COMMAND_STDOUT/);
+      assert.equal(undo, undefined);
+      assert.match(pinned.deletedWith, /::agent-server-instance$/);
+      const remote = seen.filter(({ type }) => type.startsWith("command:remote:"));
+      for (const { name, dependencies } of remote)
+        assert.ok(
+          dependencies.some((urn) => urn.endsWith("::agent-host-key")),
+          name,
+        );
+    });
+
+    it("lets the Sentinel in by SSH alone where it was asked for, before the runner tells of it", async () => {
+      const spec: unknown = JSON.parse(String(agent["agent"]));
+      const key = `ssh-ed25519 ${"A".repeat(68)}`;
+      const bySsh = {
+        ...agent,
+        agent: JSON.stringify({ ...Object(spec), transport: "ssh" }),
+        sentinel: JSON.stringify({ host: "198.51.100.4", sshKey: key }),
+      };
+      const made = await stackOf("agent-x", bySsh);
+      const door = String(named(made, "agent-ssh").inputs["create"]);
+      assert.match(door, /restrict,command=.*signal --name x.*from=.*198\.51\.100\.4/);
+      const install = named(made, "agent-runner-install");
+      assert.ok(install.dependencies.some((urn) => urn.endsWith("::agent-ssh")));
+      const create = String(install.inputs["create"]);
+      assert.match(create, /^ssh:\n {2}address: 203\.0\.113\.50:22\n {2}user: hive-signal$/m);
+      assert.match(create, /^listen: 127\.0\.0\.1:8943$/m);
+      const { portInfos } = named(made, "agent-server-ports").inputs;
+      const ports: unknown[] = Array.isArray(portInfos) ? portInfos : [];
+      assert.deepEqual(
+        ports.map((one) => [Reflect.get(Object(one), "fromPort"), Reflect.get(Object(one), "cidrs")]),
+        [[22, ["198.51.100.4/32", "203.0.113.7/32"]]],
+      );
+      await assert.rejects(
+        stackOf("agent-x", { ...bySsh, sentinel: JSON.stringify({ host: "198.51.100.4" }) }),
+        /sshKey/,
+      );
+    });
+
     it("shows no secret in a script, an argument or an output", () => {
       const key = privateKey.split("\n").slice(1, -2).join("");
       for (const { name, inputs } of seen) {

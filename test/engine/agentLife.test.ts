@@ -6,8 +6,10 @@ import { join } from "node:path";
 import * as z from "zod";
 import { projectRoot } from "../../cli/setup/paths.ts";
 import { endSentinel } from "../../cli/sentinel/endSentinel.ts";
-import { sentinelFolder } from "../../cli/sentinel/folder.ts";
+import { findSentinel, sentinelFolder } from "../../cli/sentinel/folder.ts";
+import { labLine } from "../../cli/sentinel/labSentinel.ts";
 import { exchange } from "../../cli/sentinel/line.ts";
+import { readLabFile } from "../../lab/host/lab-file.ts";
 import { skip } from "../run/skip.ts";
 import { type Estate, type Run, documentOf, openEstate, toolchainOrSkip } from "../support/estate.ts";
 import { type HostSnapshot, compareSnapshots } from "../support/hostSnapshot.ts";
@@ -91,6 +93,37 @@ describe("a throwaway agent", function () {
     assert.equal(stdout.split("\n").filter((line) => line.startsWith(`passed ${page}`)).length, 1, stdout);
   });
 
+  /** The agent as the Sentinel has it. */
+  const seen = async (): Promise<Record<string, unknown>> => {
+    const [agent = {}] = rows((await done("agent", "list"))["agents"]);
+    return agent;
+  };
+
+  it("grows in place: the same server, by the same key; a refused move changes nothing", async () => {
+    const before = await seen();
+    const settings = (): string => readFileSync(join(estate.folder.root, "stacks", `Pulumi.${stack}.yaml`), "utf8");
+    const asIs = settings();
+    assert.notEqual((await estate.hive("agent", "resize", name, "--size", "XS", "--yes")).status, 0);
+    assert.deepEqual([settings(), (await seen())["registered"]], [asIs, before["registered"]]);
+    assert.equal((await done("agent", "resize", name, "--size", "M", "--yes"))["to"], "M");
+    const { size, alive, registered } = await seen();
+    assert.deepEqual([size, alive, registered], ["M", true, before["registered"]]);
+  });
+
+  it("gets another server by a plain up when its own went without us, and that one registers", async () => {
+    const { provider, registered } = await seen();
+    const guest = `/nodes/pve/lxc/${String(record(provider)["id"])}`;
+    await estate.client.run("POST", `${guest}/status/stop`, {}, { root: true });
+    await estate.client.run("DELETE", guest, {}, { root: true });
+    assert.equal((await done("up", stack))["result"], "succeeded");
+    const after = await seen();
+    assert.equal(after["alive"], true);
+    assert.notDeepEqual(after["registered"], registered);
+    const payload = JSON.stringify({ visits: [{ url: page, expect: "in stock" }] });
+    const again = ["agent", "signal", name, "--key", "second", "--payload", payload, "--wait"];
+    assert.equal(finished.parse(await done(...again)).report.result.visits[0]?.passed, true);
+  });
+
   it("leaves nothing behind when it is destroyed", async () => {
     const gone = await done("agent", "destroy", name, "--yes");
     assert.equal(gone["registration"], "removed");
@@ -109,5 +142,27 @@ describe("a throwaway agent", function () {
       packed.filter((file) => file.startsWith(`${name}-`)),
       [],
     );
+  });
+
+  it("lives by SSH alone just as well: no port of its own, the Sentinel's own key, and the server's pinned", async () => {
+    await done("agent", "new", name, "--kind", "browser-light", "--provider", "proxmox", "--transport", "ssh");
+    assert.equal((await done("up", stack))["result"], "succeeded");
+    const found = findSentinel(sentinelFolder(estate.folder.lab));
+    assert.ok(found !== undefined);
+    const line = labLine(found);
+    const { json } = await line.call({ method: "GET", path: `/agents/${name}` });
+    const { ssh } = z
+      .object({ ssh: z.object({ user: z.string(), hostKey: z.string() }) })
+      .parse(record(json)["registered"]);
+    const guests = readLabFile(estate.folder.lab)?.guests ?? [];
+    assert.equal(ssh.user, "hive-signal");
+    assert.ok(guests.some(({ hostPublicKey }) => hostPublicKey === ssh.hostKey));
+    const payload = JSON.stringify({ visits: [{ url: page, expect: "in stock" }] });
+    const asked = ["agent", "signal", name, "--key", "by-ssh", "--payload", payload, "--wait"];
+    const { report } = finished.parse(await done(...asked));
+    assert.deepEqual(report.result.visits, [{ passed: true, title: "Item 7", prices: ["12,90 €"] }]);
+    assert.match((await said("agent", "logs", name)).stdout, /^passed /m);
+    await done("agent", "destroy", name, "--yes");
+    assert.deepEqual(compareSnapshots(untouched, await estate.snapshot()), []);
   });
 });

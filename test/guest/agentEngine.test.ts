@@ -5,8 +5,11 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as pulumi from "@pulumi/pulumi";
 import { LocalWorkspace, PulumiCommand, type Stack } from "@pulumi/pulumi/automation/index.js";
-import { HiveAgent, agentSecretFile } from "../../components/host/index.ts";
+import { HiveAgent, Keeper, agentSecretFile } from "../../components/host/index.ts";
+import { valueOrThrow } from "../../components/shared/faults.ts";
+import { planGenesis } from "../../components/shared/genesisPlan.ts";
 import { findEngine } from "../support/engine.ts";
+import { genesisSettings } from "../support/genesisSettings.ts";
 import { startGuest, type Guest } from "../support/guest.ts";
 import { fakeTarball, type Tarball } from "../support/guestAgent.ts";
 import { ensureGuestTools, guestImpossible, guestTree } from "../support/guestTree.ts";
@@ -21,6 +24,12 @@ describe("HiveAgent by the real engine, on a real systemd", function () {
   let guest: Guest;
   let stack: Stack;
   let wanted: Tarball;
+  /** What the stack's program declares. */
+  let agent: () => { readonly version: pulumi.Output<string> };
+  const place = () => ({
+    ...{ host: "127.0.0.1", port: guest.port, user: "root", hostKey: guest.hostKey },
+    privateKey: pulumi.secret(guest.privateKey),
+  });
 
   before(async function () {
     const why = guestImpossible();
@@ -34,15 +43,9 @@ describe("HiveAgent by the real engine, on a real systemd", function () {
     const wrapper = join(folder, "bin", "pulumi-resource-command");
     writeFileSync(wrapper, `#!/bin/sh\nexec '${process.execPath}' '${provider}' "$@"\n`);
     chmodSync(wrapper, 0o755);
-    const program = (): Promise<Record<string, unknown>> => {
-      const agent = new HiveAgent("keeper", {
-        connection: {
-          host: "127.0.0.1",
-          port: guest.port,
-          user: "root",
-          privateKey: pulumi.secret(guest.privateKey),
-          hostKey: guest.hostKey,
-        },
+    agent = () =>
+      new HiveAgent("keeper", {
+        connection: place(),
         side: "arbiter",
         config: {
           version: 1,
@@ -55,8 +58,7 @@ describe("HiveAgent by the real engine, on a real systemd", function () {
         allow: ["10.20.10.1"],
         healthSec: 20,
       });
-      return Promise.resolve({ version: agent.version });
-    };
+    const program = (): Promise<Record<string, unknown>> => Promise.resolve({ version: agent().version });
     stack = await LocalWorkspace.createOrSelectStack(
       { stackName: "t", projectName: "p", program },
       {
@@ -112,6 +114,25 @@ describe("HiveAgent by the real engine, on a real systemd", function () {
     }
 
     await stack.destroy({ onOutput });
+    const left = await guest.ssh("find /opt /etc /var /run -path '*hive-agent*' -print; ls -A /var/lib/hive/undo");
+    assert.equal(left.stdout, "");
+  });
+
+  it("brings up genesis' Keeper whole on the host where no VM is given a card, rests, and leaves nothing", async () => {
+    wanted = fakeTarball(folder, "3.0.0");
+    const keeper = { tarball: wanted.path, ...wanted.release, healthSec: 20 };
+    const settings = { ...genesisSettings(), devices: { gpu: undefined, tpu: undefined }, keeper };
+    const { keeper: plan } = valueOrThrow("plan", planGenesis(settings));
+    assert.ok(plan);
+    const secrets = { linkKey: pulumi.secret(canary), proxmoxToken: pulumi.secret("keeper@pve!agent=canary") };
+    agent = () => new Keeper("keeper", { plan, secrets, host: place() });
+    const up = await stack.up();
+    assert.equal(up.outputs["version"]?.value, "3.0.0");
+    const running = "systemctl is-active hive-agent-keeper hive-agent-keeper-arbiter";
+    assert.equal((await guest.ssh(running)).stdout, "active\nactive\n");
+    const again = await stack.up();
+    assert.deepEqual(Object.keys(again.summary.resourceChanges ?? {}), ["same"]);
+    await stack.destroy();
     const left = await guest.ssh("find /opt /etc /var /run -path '*hive-agent*' -print; ls -A /var/lib/hive/undo");
     assert.equal(left.stdout, "");
   });

@@ -1,8 +1,7 @@
 // The release as it ships, on a real systemd: installed by the component's own scripts, used by a person's service that
 // is not root, killed, reloaded, removed.
 import assert from "node:assert/strict";
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { planAgent } from "../../components/shared/agent/agentPlan.ts";
@@ -14,9 +13,8 @@ import {
   uploadFile,
 } from "../../components/shared/agent/installScripts.ts";
 import { writeTarball } from "../../runtime-agent/build/tarball.ts";
-import { skip } from "../run/skip.ts";
-import { adminUser, startGuest, type Guest, type Ran } from "../support/guest.ts";
-import { ensureGuestTools, guestImpossible, guestTree } from "../support/guestTree.ts";
+import { adminUser, type Guest, type Ran } from "../support/guest.ts";
+import { openGuest, type GuestScene } from "../support/guestScene.ts";
 import { isRecord } from "../support/records.ts";
 
 const context = { role: "keeper", side: "arbiter", owner: "hive/genesis", healthSec: 30, steadySec: 0 } as const;
@@ -47,17 +45,14 @@ describe("the agent's release on a real systemd", function () {
   this.timeout(120_000);
   let folder = "";
   let guest: Guest;
+  let scene: GuestScene;
 
   before(async function () {
-    const why = guestImpossible();
-    if (why !== undefined) skip(this, why);
-    await ensureGuestTools();
-    folder = mkdtempSync(join(tmpdir(), "agent-release-"));
-    guest = await startGuest(await guestTree((line) => process.stderr.write(`${line}\n`)));
+    scene = await openGuest(this, "agent-release");
+    ({ guest, folder } = scene);
   });
   after(async () => {
-    await guest?.close();
-    if (folder !== "") rmSync(folder, { recursive: true });
+    await scene?.close();
   });
 
   const inside = (path: string): string => join(guest.root, path);

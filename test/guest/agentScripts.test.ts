@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { agentSecretFile, planAgent } from "../../components/shared/agent/agentPlan.ts";
 import {
@@ -11,11 +10,10 @@ import {
   uploadFile,
 } from "../../components/shared/agent/installScripts.ts";
 import type { InstallContext } from "../../components/shared/agent/installParts.ts";
-import { adminUser, startGuest, type Guest, type Ran } from "../support/guest.ts";
+import { adminUser, type Guest, type Ran } from "../support/guest.ts";
 import { fakeTarball, type Fate, type Tarball } from "../support/guestAgent.ts";
-import { ensureGuestTools, guestImpossible, guestTree } from "../support/guestTree.ts";
+import { openGuest, type GuestScene } from "../support/guestScene.ts";
 import { isRecord } from "../support/records.ts";
-import { skip } from "../run/skip.ts";
 
 const context = { role: "keeper", side: "arbiter", owner: "hive/genesis", healthSec: 20, steadySec: 0 } as const;
 
@@ -25,17 +23,14 @@ describe("agent on a real systemd, over a real sshd", function () {
   this.timeout(120_000);
   let folder = "";
   let guest: Guest;
+  let scene: GuestScene;
 
   before(async function () {
-    const why = guestImpossible();
-    if (why !== undefined) skip(this, why);
-    await ensureGuestTools();
-    guest = await startGuest(await guestTree((line) => process.stderr.write(`${line}\n`)));
-    folder = mkdtempSync(join(tmpdir(), "agent-scripts-"));
+    scene = await openGuest(this, "agent-scripts");
+    ({ guest, folder } = scene);
   });
   after(async () => {
-    await guest?.close();
-    if (folder !== "") rmSync(folder, { recursive: true });
+    await scene?.close();
   });
 
   const inside = (path: string): string => join(guest.root, path);
@@ -252,7 +247,10 @@ describe("agent on a real systemd, over a real sshd", function () {
     const removal = renderInstallStep(other, { release: made(one).release, ...texts("UTC") }).delete;
     const ran = await guest.ssh(asRoot(adminUser, removal), { user: adminUser });
     assert.match(ran.stderr, /is not of this stack and stays/);
-    assert.match((await prepare("good", { side: "host" })).stderr, /one machine has one side; nothing was changed/);
+    assert.match(
+      (await prepare("good", { side: "host" })).stderr,
+      /has another agent \(\/opt\/hive-agent: arbiter\); nothing was changed/,
+    );
     assert.equal((await status())["pid"], pid);
   });
 

@@ -219,25 +219,27 @@ describe("heavy-agent@.service on a real systemd, with a kernel of its own", fun
 
   it("gives CPU hogs their shares of the server and no more", async () => {
     const units = [heavyAgentUnitName("burner"), heavyAgentUnitName("slow")] as const;
-    await must(`systemctl start ${units.join(" ")}`);
     const slice = "/sys/fs/cgroup/heavy.slice/heavy-agent.slice";
+    // Takes what the quotas leave, and yields to everything. While a guest is idle its clock follows this machine's, which
+    // may be busy with others; while it is not, the clock counts instructions alone, and a share is one wherever this runs.
+    const filler = "systemd-run --quiet --unit=filler --slice=-.slice --property=CPUWeight=1 perl -e '1 while 1'";
+    await must(`systemctl start ${units.join(" ")}; ${filler}`);
     const files = ["", ...units].map((unit) => `${slice}/${unit}/cpu.stat`).join(" ");
     // Both readings by one process, so that the clock stands beside what it measures.
     const script = `sub all { my ($clock) = split " ", \`cat /proc/uptime\`; my @used = ($clock * 1e6);
-      for (@ARGV) { open my $f, "<", $_; push @used, map { /^usage_usec (\\d+)/ ? $1 : () } <$f> } @used }
+      for (@ARGV) { open my $f, "<", $_; push @used, map { /^(?:usage_usec|nr_throttled) (\\d+)/ ? $1 : () } <$f> } @used }
       my @from = all(); sleep 4; my @to = all(); print join " ", map { $to[$_] - $from[$_] } 0 .. $#to`;
     const times = (await must(`perl - ${files}`, script)).split(" ").map(Number);
-    const [passed = 0, together = 0, burner = 0, slow = 0] = times;
+    const [passed = 0, together = 0, stops = 0, burner = 0, , slow = 0, slowStops = 0] = times;
     const percent = (used: number): number => (100 * used) / passed;
     const words = times.join(" ");
-    // A quota holds for each tenth of a second, so that a reading may hold a part of one more.
-    assert.ok(percent(slow) < 33 && percent(slow) > 20, words);
-    assert.ok(percent(together) < 93 && percent(together) > 75, words);
+    // A quota holds for each tenth of a second, so that a reading may hold a part of one more or less.
+    assert.ok(Math.abs(percent(slow) - 30) < 3, words);
+    assert.ok(Math.abs(percent(together) - 90) < 3, words);
     assert.ok(burner > slow, words);
-    for (const folder of [slice, `${slice}/${heavyAgentUnitName("slow")}`])
-      assert.match(await must(`cat ${folder}/cpu.stat`), /^nr_throttled [1-9]/m);
+    assert.ok(stops > 0 && slowStops > 0, words);
     assert.equal((await guest.sshAnew("echo here")).stdout, "here\n");
-    await must(`systemctl kill -s KILL ${units.join(" ")}; systemctl stop ${units.join(" ")}`);
+    await must(`systemctl kill -s KILL filler ${units.join(" ")}; systemctl stop filler ${units.join(" ")} || :`);
   });
 
   it("ends a crash loop in the start limit, with the same run each time", async () => {

@@ -1,12 +1,10 @@
 // The runner's release as it ships, in its own fence on a real systemd: a crash loop reaches its Sentinel, and passes.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { planAgent } from "../../components/shared/agent/agentPlan.ts";
 import {
-  asRoot,
   renderInstallStep,
   renderPrepareStep,
   secretLines,
@@ -16,10 +14,9 @@ import { heavyAgentUnitName, renderHeavyAgentUnits } from "../../components/shar
 import { renderAccountStep, renderPlaceStep, sourcesUpload } from "../../components/shared/vps/installAgent.ts";
 import { entryPointOf, packSources } from "../../components/shared/vps/pack.ts";
 import { writeTarball } from "../../runtime-agent/build/tarball.ts";
-import { skip } from "../run/skip.ts";
 import { freePort } from "../../lab/host/freePort.ts";
-import { adminUser, startGuest, type Guest } from "../support/guest.ts";
-import { ensureGuestTools, guestImpossible, guestTree } from "../support/guestTree.ts";
+import { adminUser, type Guest } from "../support/guest.ts";
+import { openGuest, type GuestScene } from "../support/guestScene.ts";
 import { runIdOf, sendSignal, until } from "../support/runnerSignals.ts";
 import { sentinelStub } from "../support/sentinelStub.ts";
 
@@ -35,22 +32,16 @@ describe("the runner's release on a real systemd", function () {
   this.timeout(300_000);
   let folder = "";
   let guest: Guest;
+  let scene: GuestScene;
   before(async function () {
-    const why = guestImpossible();
-    if (why !== undefined) skip(this, why);
-    await ensureGuestTools();
-    guest = await startGuest(await guestTree((line) => process.stderr.write(`${line}\n`)));
-    folder = mkdtempSync(join(tmpdir(), "runner-release-"));
+    scene = await openGuest(this, "runner-release");
+    ({ guest, folder } = scene);
   });
   after(async () => {
-    await guest?.close();
-    if (folder !== "") rmSync(folder, { recursive: true });
+    await scene?.close();
   });
 
-  const step = async (script: string, stdin = ""): Promise<void> => {
-    const ran = await guest.ssh(asRoot(adminUser, script), { stdin, user: adminUser });
-    assert.equal(ran.status, 0, ran.stderr);
-  };
+  const step: GuestScene["step"] = (...how) => scene.step(...how);
   const place = (path: string): string => {
     mkdirSync(dirname(join(guest.root, path)), { recursive: true });
     return join(guest.root, path);

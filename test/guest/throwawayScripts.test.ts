@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { tmpdir } from "node:os";
 import { planAgent } from "../../components/shared/agent/agentPlan.ts";
 import {
-  asRoot,
   renderInstallStep,
   renderPrepareStep,
   secretLines,
@@ -20,33 +18,24 @@ import {
   sourcesUpload,
 } from "../../components/shared/vps/installAgent.ts";
 import { entryPointOf, packSources } from "../../components/shared/vps/pack.ts";
-import { skip } from "../run/skip.ts";
 import { fakeRunner, fakeHeavyAgent } from "../support/throwawayAgent.ts";
-import { adminUser, startGuest, type Guest, type Ran } from "../support/guest.ts";
-import { ensureGuestTools, guestImpossible, guestTree } from "../support/guestTree.ts";
+import { adminUser, type Guest } from "../support/guest.ts";
+import { openGuest, type GuestScene } from "../support/guestScene.ts";
 
 describe("a throwaway server on a real systemd, over a real sshd", function () {
   this.timeout(120_000);
   let folder = "";
   let guest: Guest;
+  let scene: GuestScene;
   before(async function () {
-    const why = guestImpossible();
-    if (why !== undefined) skip(this, why);
-    await ensureGuestTools();
-    guest = await startGuest(await guestTree((line) => process.stderr.write(`${line}\n`)));
-    folder = mkdtempSync(join(tmpdir(), "throwaway-scripts-"));
+    scene = await openGuest(this, "throwaway-scripts");
+    ({ guest, folder } = scene);
   });
   after(async () => {
-    await guest?.close();
-    if (folder !== "") rmSync(folder, { recursive: true });
+    await scene?.close();
   });
 
-  /** A step as the account `admin` does it, through sudo. */
-  const step = async (script: string, stdin = ""): Promise<Ran> => {
-    const ran = await guest.ssh(asRoot(adminUser, script), { stdin, user: adminUser });
-    assert.equal(ran.status, 0, ran.stderr);
-    return ran;
-  };
+  const step: GuestScene["step"] = (...how) => scene.step(...how);
   const sent = (path: string, content: Buffer): void => {
     mkdirSync(dirname(join(guest.root, path)), { recursive: true });
     writeFileSync(join(guest.root, path), content);

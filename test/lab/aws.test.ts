@@ -13,6 +13,7 @@ import { Ports } from "../../lab/host/ports.ts";
 import { Uplink } from "../../lab/host/uplink.ts";
 import { CallFailed, Lightsail } from "../../lab/providers/aws/client.ts";
 import { reaperPolicy } from "../../components/shared/vps/reaperRights.ts";
+import { lightsailHostKey } from "../../stacks/lightsailHostKey.ts";
 import { skip } from "../run/skip.ts";
 import { login, run } from "./host-client.ts";
 import { eventually } from "./machine-scene.ts";
@@ -75,6 +76,20 @@ describe("the lab's AWS", function () {
     return `${error.type}: ${error.message}`;
   };
 
+  /** The host key as a stack's program asks for it. */
+  const witnessed = async (name: string, createdMs: number): Promise<string> => {
+    const wanted = { AWS_ENDPOINT_URL_LIGHTSAIL: aws.url, AWS_SHARED_CREDENTIALS_FILE: aws.credentialsFile };
+    const before = Object.keys(wanted).map((key) => [key, process.env[key]] as const);
+    Object.assign(process.env, wanted);
+    try {
+      return await lightsailHostKey("us-east-1", name, new Date(createdMs).toISOString());
+    } finally {
+      for (const [key, value] of before)
+        if (value === undefined) delete process.env[key];
+        else process.env[key] = value;
+    }
+  };
+
   it("takes signed requests alone, and knows each credential's rights", async () => {
     const unsigned = await fetch(aws.url, { method: "POST", body: "{}" });
     assert.deepEqual(
@@ -87,13 +102,15 @@ describe("the lab's AWS", function () {
     assert.match(await refused(guess.call("GetInstances", {})), /^InvalidSignatureException/);
     assert.match(await refused(api().call("GetDistributions", {})), /^UnknownOperationException/);
     assert.match(await refused(api().call("GetBundles", { nonsense: 1 })), /nonsense/);
-    const [see, remove] = reaperPolicy.Statement;
+    const [see, remove] = reaperPolicy("lab").Statement;
     assert.deepEqual(
       aws.reaper.may.map(({ actions }) => actions.map((name) => `lightsail:${name}`)),
-      [see.Action, remove.Action],
+      [see?.Action, remove?.Action],
     );
-    assert.deepEqual(aws.reaper.may[1]?.whenTagged, { key: "hive:throwaway", value: "true" });
-    assert.deepEqual(remove.Condition, { StringEquals: { "aws:ResourceTag/hive:throwaway": "true" } });
+    const wanted = { "hive:throwaway": "true", "hive:estate": "lab" };
+    assert.deepEqual(aws.reaper.may[1]?.whenTagged, wanted);
+    const bound = Object.entries(wanted).map(([key, value]) => [`aws:ResourceTag/${key}`, value]);
+    assert.deepEqual(remove?.Condition, { StringEquals: Object.fromEntries(bound) });
   });
 
   it("refuses what Lightsail refuses before anything is made", async () => {
@@ -126,7 +143,10 @@ describe("the lab's AWS", function () {
     const wanted = {
       keyPairName: "agent-key",
       userData: "echo launched >/root/launched",
-      tags: [{ key: "hive:throwaway", value: "true" }],
+      tags: [
+        { key: "hive:throwaway", value: "true" },
+        { key: "hive:estate", value: "lab" },
+      ],
     };
     await api().perform("CreateInstances", instance("agent", wanted));
     assert.match(await refused(api().call("AllocateStaticIp", { staticIpName: "agent" })), /already in use: agent/);
@@ -138,6 +158,7 @@ describe("the lab's AWS", function () {
     const told = Object((await api().call("GetInstance", { instanceName: "agent" }))["instance"]);
     assert.deepEqual([told.state.name, told.username, told.hardware.ramSizeInGb], ["running", "admin", 2]);
     assert.equal(told.publicIpAddress, server.address);
+    assert.equal(await witnessed("agent", Date.now()), server.hostPublicKey);
     if (server.limitation !== undefined) skip(this, server.limitation);
     if (network === undefined) skip(this, "no network of the lab's own could be had");
     const to = { port: server.port, privateKey: key.privateKey, user: "admin" };

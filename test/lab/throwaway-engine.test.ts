@@ -67,6 +67,7 @@ describe("a heavy agent's stack", function () {
     writeFileSync(path, packed.value.tar);
     const { privateKey, publicKey } = generateKeyPair();
     args = {
+      estate: "lab",
       name: "x",
       kind: "browser-light",
       created: formatUtc(Math.floor(Date.now() / 1000) - 60),

@@ -1,5 +1,6 @@
 import type { RuleCases } from "./case.ts";
 import { expiresSec, lightsailAgent, proxmoxAgent, sentinel, units, withProps } from "./serverFixture.ts";
+import { lightsailTags, proxmoxTagList } from "../../components/shared/vps/tags.ts";
 import { type FixtureResource, unknown } from "./runRule.ts";
 
 const shopper = lightsailAgent();
@@ -27,6 +28,8 @@ const service = "[Service]\nSlice=heavy-agent.slice\nMemoryMax=80%\nMemorySwapMa
 const dropIn = "heavy-agent@shopper.service.d/50-hive.conf";
 const withDropIn = (text: string) =>
   unit({ "heavy-agent@.service": service, "heavy-agent.slice": slice, [dropIn]: `[Service]\n${text}\n` });
+/** Marks that are in order but for the end. */
+const marked = { "hive:throwaway": "true", "hive:estate": "hive", "hive:agent": "shopper" };
 const bareInstance = { type: "aws:lightsail/instance:Instance", name: "stray" };
 
 /** Fixtures of the rules about the servers of seed 004. */
@@ -89,17 +92,24 @@ export const serverCases: RuleCases = {
     },
     {
       title: "no end",
-      resources: instance({ tags: { "hive:throwaway": "true", "hive:agent": "shopper" } }),
+      resources: instance({ tags: { ...marked, "hive:expires": "" } }),
       violations: [/shopper-server-instance lacks a mark/],
     },
     {
       title: "an end that is no time",
-      resources: instance({ tags: { "hive:throwaway": "true", "hive:agent": "shopper", "hive:expires": "soon" } }),
+      resources: instance({ tags: { ...marked, "hive:expires": "soon" } }),
       violations: [/shopper-server-instance lacks a mark/],
     },
     {
+      title: "no Hive that it is of",
+      resources: instance({ tags: { ...marked, "hive:estate": "" } }),
+      violations: [/shopper-server-instance lacks a mark, .*: throwaway, estate, agent, expires/],
+    },
+    {
       title: "a guest with two ends",
-      resources: container({ tags: ["hive-throwaway", "hive-agent-batcher", "hive-expires-1", "hive-expires-2"] }),
+      resources: container({
+        tags: ["hive-throwaway", "hive-estate-hive", "hive-agent-batcher", "hive-expires-1", "hive-expires-2"],
+      }),
       violations: [/batcher-server-guest-container lacks a mark/],
     },
     {
@@ -110,18 +120,14 @@ export const serverCases: RuleCases = {
     {
       title: "an end in two years",
       resources: container({
-        tags: ["hive-throwaway", "hive-agent-batcher", `hive-expires-${String(expiresSec + 730 * 86_400)}`],
+        tags: proxmoxTagList({ estate: "hive", agent: "batcher", expiresSec: expiresSec + 730 * 86_400 }),
       }),
       violations: [/ends in 731 days; allowed: at most 366/],
     },
     {
       title: "stricter by configuration",
       resources: withProps(shopper, "shopper-server-instance", {
-        tags: {
-          "hive:throwaway": "true",
-          "hive:agent": "shopper",
-          "hive:expires": new Date((expiresSec + 10 * 86_400) * 1000).toISOString().replace(/\.\d+/, ""),
-        },
+        tags: lightsailTags({ estate: "hive", agent: "shopper", expiresSec: expiresSec + 10 * 86_400 }),
       }),
       config: { maxDays: 7 },
       violations: [/ends in 11 days; allowed: at most 7/],
@@ -170,7 +176,7 @@ export const serverCases: RuleCases = {
       title: "one key under two names, and another comment",
       resources: [
         ...shopper,
-        ...container({ initialization: { userAccount: { keys: ["ssh-ed25519 AAAAshopper another"] } } }),
+        ...container({ initialization: { userAccount: { keys: ["ssh-ed25519 AAAAshopper agent-batcher"] } } }),
       ],
       violations: [/Servers shopper-server-instance and batcher-server-guest-container have one SSH key/],
     },
@@ -179,6 +185,21 @@ export const serverCases: RuleCases = {
       resources: shopper,
       config: { forbidden: ["ssh-ed25519 AAAAshopper me@home"] },
       violations: [/shopper-server-instance takes an SSH key that no server may take/],
+    },
+    {
+      title: "the key of another agent's stack",
+      resources: withProps(shopper, "shopper-server-key", { publicKey: "ssh-ed25519 AAAAshopper agent-other" }),
+      violations: [/shopper-server-instance takes an SSH key that is not named agent-shopper/],
+    },
+    {
+      title: "a person's own key",
+      resources: container({ initialization: { userAccount: { keys: ["ssh-ed25519 AAAAme me@home"] } } }),
+      violations: [/batcher-server-guest-container takes an SSH key that is not named agent-batcher/],
+    },
+    {
+      title: "an agent's key on the Sentinel",
+      resources: withProps(sentinel, "sentinel-server-key", { publicKey: "ssh-ed25519 AAAAshopper agent-shopper" }),
+      violations: [/sentinel-server-instance takes an SSH key that was made for a heavy agent/],
     },
     { title: "an unknown pair", resources: instance({ keyPairName: unknown.text }), violations: [] },
   ],
@@ -236,6 +257,12 @@ export const serverCases: RuleCases = {
       resources: [...sentinel, ...shopper],
       config: { centsPerMonth: 1800 },
       violations: [/The servers cost 19\.00 USD a month; allowed: 18\.00 USD/],
+    },
+    {
+      title: "too much beside what the plan counts elsewhere",
+      resources: server({ committedCents: 700 }),
+      config: { centsPerMonth: 1800 },
+      violations: [/cost 19\.00 USD a month, 7\.00 USD of it for other servers of the Hive; allowed: 18\.00 USD/],
     },
     {
       title: "a bundle without the component, by the table",

@@ -36,7 +36,7 @@ const portInfos = openings.map(({ port, protocol, from }) => ({
 
 /** A heavy agent at Lightsail, as HeavyAgent declares it: component, server, key, instance, ports and a step. */
 export function lightsailAgent(name = "shopper"): readonly FixtureResource[] {
-  const tags = lightsailTags({ agent: name, expiresSec });
+  const tags = lightsailTags({ estate: "hive", agent: name, expiresSec });
   const server = `${name}-server`;
   return [
     {
@@ -54,7 +54,7 @@ export function lightsailAgent(name = "shopper"): readonly FixtureResource[] {
       type: "aws:lightsail/keyPair:KeyPair",
       name: `${server}-key`,
       parent: server,
-      props: { name: `agent-${name}`, publicKey: `ssh-ed25519 AAAA${name} hive`, tags },
+      props: { name: `agent-${name}`, publicKey: `ssh-ed25519 AAAA${name} agent-${name}`, tags },
     },
     {
       type: "aws:lightsail/instance:Instance",
@@ -106,11 +106,11 @@ export function proxmoxAgent(name = "batcher"): readonly FixtureResource[] {
       props: {
         nodeName: "pve",
         vmId: 320,
-        tags: ["hive", "owner-pulumi", "role-worker", ...proxmoxTagList({ agent: name, expiresSec })],
+        tags: ["hive", "owner-pulumi", "role-worker", ...proxmoxTagList({ estate: "hive", agent: name, expiresSec })],
         cpu: { cores: 2 },
         memory: { dedicated: 2048, swap: 0 },
         initialization: {
-          userAccount: { keys: [`ssh-ed25519 AAAA${name} hive`] },
+          userAccount: { keys: [`ssh-ed25519 AAAA${name} agent-${name}`] },
           ipConfigs: [{ ipv4: { address: "10.20.30.20/24" } }],
         },
         networkInterfaces: [{ name: "eth0", bridge: "vmbr2", firewall: true }],

@@ -57,7 +57,7 @@ export async function fakeRunner(name: string, key: string, sentinelPort: number
   let alive: AbortController | undefined;
 
   const post = async (path: string, body: object): Promise<number> => {
-    const agent = pskClient({ identity, key: psk });
+    const agent = pskClient({ identity: agentIdentity(name, psk), key: psk });
     try {
       const call = { agent, host: "127.0.0.1", port: sentinelPort, method: "POST", path, timeoutMs: callMs } as const;
       return (await pskCall({ ...call, body: JSON.stringify(body) })).status;

@@ -12,11 +12,13 @@ import type { Release } from "../../components/shared/agent/installScripts.ts";
  */
 export type Fate = "well" | "sick" | "ailing" | "mute" | "fleeting" | "crash" | "broken" | "picky";
 
-/** Perl is on every Debian, and can notify systemd from the main process itself. */
+/** It is in the place that its configuration is in. Perl is on every Debian, and can notify systemd from the main process itself. */
 const program = (version: string, fate: Fate): string => `#!/usr/bin/perl
 use strict; use warnings; use Socket;
 my ($version, $fate) = ('${version}', '${fate}');
-my ($run, $secrets) = ('/run/hive-agent/keeper', '/etc/hive-agent/secrets');
+my $place = "@ARGV" =~ m{--config /etc/([\\w-]+)/} ? $1 : 'hive-agent';
+my ($run, $etc) = ("/run/$place/keeper", "/etc/$place");
+my $secrets = "$etc/secrets";
 my $command = shift @ARGV // '';
 sub slurp { open(my $file, '<', $_[0]) or return ''; local $/; my $text = <$file>; return $text // '' }
 exit 3 if $fate eq 'broken';
@@ -28,7 +30,7 @@ if (grep { $_ eq '--check' } @ARGV) {
 }
 print STDERR "release $version starts\\n";
 if ($fate eq 'crash' || slurp("$secrets/psk") =~ /bad/) { print STDERR "cannot go on: no reason\\n"; exit 78 }
-for my $named (slurp('/etc/hive-agent/keeper.yaml') =~ m{$secrets/([\\w.-]+)}g) {
+for my $named (slurp("$etc/keeper.yaml") =~ m{$secrets/([\\w.-]+)}g) {
   unless (-s "$secrets/$named") { print STDERR "cannot go on: no secret $named\\n"; exit 78 }
 }
 socket(my $notify, PF_UNIX, SOCK_DGRAM, 0) or die "socket: $!";
@@ -39,9 +41,9 @@ my ($hierarchy) = grep { -e "$_/cgroup.procs" } '/sys/fs/cgroup', '/sys/fs/cgrou
 my $freezes = $hierarchy && mkdir("$hierarchy/hive-probe-$$") && rmdir("$hierarchy/hive-probe-$$") ? 'true' : 'false';
 my $hurries = setpriority(0, $$, -19) && getpriority(0, $$) == -19 ? 'true' : 'false';
 my ($caps) = slurp('/proc/self/status') =~ /^CapBnd:\\s*(\\w+)/m;
-open(my $state, '>', '/var/lib/hive-agent/keeper/journal') or die "state: $!"; print $state "x\\n"; close $state;
-open(my $log, '>', '/var/log/hive-agent/gpu.json') or die "log: $!"; close $log;
-my $zone = slurp('/etc/hive-agent/keeper.yaml') =~ /^timeZone: (\\S+)/m ? $1 : '';
+open(my $state, '>', "/var/lib/$place/keeper/note") or die "state: $!"; print $state "x\\n"; close $state;
+open(my $log, '>', "/var/log/$place/gpu.json") or die "log: $!"; close $log;
+my $zone = slurp("$etc/keeper.yaml") =~ /^timeZone: (\\S+)/m ? $1 : '';
 if ($fate ne 'sick') {
   open(my $file, '>', "$run/status.new") or die "status: $!";
   my $health = $fate eq 'mute' ? '' : $fate eq 'ailing' ? '"healthy":false,"unhealthy":["Proxmox refuses"],' : '"healthy":true,';

@@ -79,6 +79,7 @@ export function createModel(idempotent: boolean): Model {
   /** What the server of the present life has on its disk. */
   let runner = new Map<string, RunnerRun>();
   let instance = "";
+  let key = "";
   let ids = 0;
   const heard = new Map<string, Set<string>>();
   const begun = new Map<string, number>();
@@ -106,9 +107,10 @@ export function createModel(idempotent: boolean): Model {
       network.push({ to: "runner", life: action.agent.life, run: action.run, lost: false });
     else if (action.kind === "ask") {
       const known = action.agent.life === life ? runner.get(state.runs.get(action.runId)?.key ?? "") : undefined;
+      const none = { kind: action.agent.life === life ? "no-such-run" : "nothing" } as const;
       const answer =
         known === undefined
-          ? ({ kind: "no-such-run" } as const)
+          ? none
           : ({ kind: "report", report: reportOf(known.runId, known.state), body: undefined } as const);
       network.push({ to: "sentinel", event: { kind: "asked", runId: action.runId, life: action.agent.life, answer } });
     } else if (action.kind === "forget") {
@@ -222,19 +224,29 @@ export function createModel(idempotent: boolean): Model {
 
   function beat(): void {
     const agent = state.agents.get("ghost");
-    if (agent === undefined || agent.life !== life) return;
+    if (agent === undefined) return;
     const registration = {
       ...{ instance, address: { host: "127.0.0.1", port: 8943 }, mode: "job" as const, idempotent, version: "1" },
     };
-    if (agent.registered === undefined) return take({ kind: "register", name: "ghost", registration });
+    if (agent.registered === undefined || agent.life !== life)
+      return take({ kind: "register", name: "ghost", key, registration });
     const heartbeat = { instance, ready: true, running: null, queued: 0, crashLoop: false };
     take({ kind: "heartbeat", name: "ghost", heartbeat });
   }
 
-  function newServer(): void {
-    take({ kind: "mint", name: "ghost", key: hex(64) });
+  /** Another server takes the present one's place, which has said farewell or just went. */
+  function newServer(isPolite: boolean): void {
+    const older = { key, instance };
+    key = hex(64);
+    take({ kind: "mint", name: "ghost", key });
     while (pending.length > 0) flush();
-    life = state.agents.get("ghost")?.life ?? 0;
+    if (isPolite) {
+      const farewell = { instance: older.instance, reason: "destroyed" } as const;
+      take({ kind: "farewell", name: "ghost", key: older.key, farewell });
+      while (pending.length > 0) flush();
+    }
+    const { life: lives = 0, pending: next } = state.agents.get("ghost") ?? {};
+    life = lives + (next === undefined ? 0 : 1);
     runner = new Map();
     instance = hex(32);
   }
@@ -244,9 +256,11 @@ export function createModel(idempotent: boolean): Model {
     take({ kind: "tick", handOver: false });
   }
 
+  key = hex(64);
   take({
     kind: "new",
-    key: hex(64),
+    key,
+    id: hex(32),
     agent: { name: "ghost", kind: "browser-light", size: "S", mode: "job", idempotent, ttlMs: 365 * 86_400_000 },
   });
   flush();
@@ -277,7 +291,7 @@ export function createModel(idempotent: boolean): Model {
     killSentinel,
     compact,
     killRunner,
-    (choice) => (choice % 4 === 0 ? newServer() : undefined),
+    (choice) => (choice % 4 === 0 ? newServer(choice % 8 === 0) : undefined),
   ];
 
   return {

@@ -1,4 +1,7 @@
-/** A Sentinel as a runner sees it: takes registrations, heartbeats and results, and remembers them. */
+/**
+ * A Sentinel as a runner sees it: takes registrations, heartbeats and results, and remembers them. As at the real one its
+ * key is the first server's that registers: any other is answered 409.
+ */
 import { createServer } from "node:https";
 import * as z from "zod";
 import {
@@ -36,8 +39,13 @@ export async function sentinelStub(name: string, key: Buffer): Promise<SentinelS
     "/v1/results": (body) => results.push(runReport.parse(body)),
     "/v1/farewell": (body) => farewells.push(farewell.parse(body).reason),
   };
+  /** Whether a message comes from another server than the registered one. */
+  const isSecond = (body: unknown): boolean => {
+    const { instance } = z.object({ instance: z.string().optional() }).parse(body);
+    return instance !== undefined && registrations[0] !== undefined && instance !== registrations[0];
+  };
   const server = createServer(
-    pskServer((identity) => (identity === agentIdentity(name) ? key : undefined)),
+    pskServer((identity) => (identity === agentIdentity(name, key) ? key : undefined)),
     (request, response) => {
       const chunks: Buffer[] = [];
       request.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -46,7 +54,9 @@ export async function sentinelStub(name: string, key: Buffer): Promise<SentinelS
         const forced = status.get(path);
         if (forced !== undefined) return response.writeHead(forced).end();
         try {
-          hear[path]?.(JSON.parse(Buffer.concat(chunks).toString("utf8")));
+          const body: unknown = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+          if (isSecond(body)) return response.writeHead(409).end();
+          hear[path]?.(body);
         } catch (error) {
           return response.writeHead(400).end(String(error));
         }

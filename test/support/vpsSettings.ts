@@ -26,6 +26,7 @@ const release = { tarball: "hive-agent.tar.gz", sha256: "ab".repeat(32), version
 /** What both stacks have; at Lightsail unless told otherwise. */
 function server(privateKey: string): Raw {
   return {
+    estate: "hive",
     release: JSON.stringify(release),
     budget: JSON.stringify({ centsPerMonth: 5000 }),
     adminCidrs: JSON.stringify(["203.0.113.7/32"]),

@@ -24,13 +24,15 @@ const config = sentinelWatchSection.parse({
     { name: "phone", type: "ntfy", topicFile: "/t" },
   ],
   schedules: [{ name: "tick", agent: "shopper", cron: "*/5 * * * *", payload: { depth: 2 } }],
-  reaper: { everySec: 60, pauseSec: 120, graceSec: 0 },
+  reaper: { estate: "hive", everySec: 60, pauseSec: 120, graceSec: 0 },
   alerts: { reminderSec: 0, mostPerHour: 1000 },
 });
 
 export function agent(changes: Partial<AgentView> = {}): AgentView {
   return {
     name: "shopper",
+    id: "0".repeat(32),
+    keyId: "0".repeat(16),
     kind: "browser-light",
     size: "S",
     mode: "job",
@@ -90,6 +92,7 @@ export class Sentinel {
     };
     this.#watch = await startWatch({
       config,
+      registerWithinMs: 30 * minute,
       log: createLog({ write: () => undefined }),
       wallMs: () => start + this.nowMs,
       look: () => Promise.resolve(this.finding),

@@ -271,6 +271,19 @@ describe("keeper configuration", () => {
     );
   });
 
+  it("hands no card over where the arbiter is on the host itself", () => {
+    const link = { connect: "127.0.0.1:8741", vmid: null, pskFile: "/etc/psk" };
+    const linked = { ...host, host: { ...host.host, link } };
+    assert.equal(valueOrThrow("config", checkKeeperConfig(linked)).host?.link?.vmid, null);
+    const guests = [100, 101].map((vmid) => ({ vmid, role: "brain", priority: 1, gpuContender: true }));
+    const moving = (vmid: number | null) => ({
+      ...host,
+      host: { ...host.host, guests, handoff: { enabled: true }, link: { ...link, vmid } },
+    });
+    assert.deepEqual(properties(moving(100)), []);
+    assert.deepEqual(properties(moving(null)), ["host.handoff.enabled"]);
+  });
+
   it("has a JSON schema that refuses unknown keys and needs no default to be written", () => {
     const schema = keeperJsonSchema();
     assert.equal(schema.additionalProperties, false);

@@ -111,6 +111,52 @@ describe("agent plan", () => {
   });
 });
 
+describe("an arbiter beside the host side", () => {
+  const place = { besideHost: true } as const;
+  const pskFile = agentSecretFile("psk", place);
+  const linked = (listen: string, file = pskFile): KeeperSpec["config"] => ({
+    ...{ version: 1, side: "arbiter" },
+    arbiter: { link: { listen, pskFile: file } },
+  });
+  const own: KeeperSpec = {
+    ...spec,
+    side: "arbiter",
+    ...place,
+    config: linked("127.0.0.1:8741"),
+    secretNames: ["psk"],
+  };
+  const faultsOf = (changed: Partial<KeeperSpec>): string[] => properties({ ...own, ...changed });
+
+  it("has folders of its own in its configuration and its unit, and speaks with the loopback alone", () => {
+    const planned = planAgent(own);
+    assert.ok(planned.ok, JSON.stringify(planned));
+    const read = parseKeeperConfig(planned.value.config);
+    assert.ok(read.ok);
+    const name = "hive-agent-arbiter";
+    assert.deepEqual(read.value.paths, {
+      ...{ state: `/var/lib/${name}/keeper`, runtime: `/run/${name}/keeper`, log: `/var/log/${name}` },
+    });
+    const { unit } = planned.value;
+    for (const line of [`StateDirectory=${name}/keeper`, `RuntimeDirectory=${name}/keeper`, `LogsDirectory=${name}`])
+      assert.ok(unit.includes(`\n${line}\n`), line);
+    const run = `/opt/${name}/current/bin/hive-agent keeper --side arbiter --config /etc/${name}/keeper.yaml`;
+    assert.ok(unit.includes(`\nExecStart=${run}\n`), unit);
+    assert.doesNotMatch(unit, /hive-agent\//);
+    assert.match(unit, /^IPAddressAllow=localhost$/m);
+  });
+
+  it("is refused folders and secrets of the other place, a link beyond the loopback without its caller, and the host's side", () => {
+    assert.deepEqual(faultsOf({}), []);
+    const listen = "127.0.0.1:8741";
+    assert.deepEqual(faultsOf({ config: linked(listen, agentSecretFile("psk")) }), ["config.arbiter.link.pskFile"]);
+    assert.deepEqual(faultsOf({ besideHost: false }), ["config.arbiter.link.pskFile"]);
+    const moved = { ...linked(listen), paths: { state: "/var/lib/hive-agent/keeper" } };
+    assert.deepEqual(faultsOf({ config: moved }), ["config.paths.state"]);
+    assert.deepEqual(faultsOf({ config: linked("10.20.10.1:8741") }), ["allow"]);
+    assert.deepEqual(properties({ besideHost: true }), ["besideHost"]);
+  });
+});
+
 describe("agent install scripts", () => {
   const awkward = "a: 'quoted $(touch /tmp/x) `id`'\nb: |\n  HIVE_END\n";
   const install = renderInstallStep(context, { release, secretNames: [], config: awkward, unit: "[Unit]\n" });

@@ -3,7 +3,8 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { agentUnitName, renderKeeperUnit, type KeeperUnit } from "../../components/shared/agent/agentUnit.ts";
+import { agentUnitName } from "../../components/shared/agent/agentPlace.ts";
+import { renderKeeperUnit, type KeeperUnit } from "../../components/shared/agent/agentUnit.ts";
 import { skip } from "../run/skip.ts";
 
 const systemd = "systemd-analyze";

@@ -70,13 +70,17 @@ describe("the Keeper of genesis", () => {
           valueOrThrow("configuration", checkKeeperConfig(config)),
         );
         const link = host?.host?.link;
-        const inner = addresses.nics.find(({ machine, network }) => machine === made.vmid && network === "private");
+        // The card's VM is the arbiter's; a card of no VM is the host's.
+        const { vm } = made;
+        assert.equal(vm === undefined, estate.devices.gpu === undefined);
+        const inner = addresses.nics.find(({ machine, network }) => machine === vm?.vmid && network === "private");
         assert.deepEqual(link?.connect, arbiter?.arbiter?.link?.listen);
-        assert.equal(link?.connect.host, inner?.address);
-        assert.equal(link?.vmid, made.vmid);
+        assert.equal(link?.connect.host, vm === undefined ? "127.0.0.1" : inner?.address);
+        assert.equal(link?.vmid, vm?.vmid ?? null);
+        const hostAddresses = addresses.networks.filter(({ name }) => name === "private" && vm !== undefined);
         assert.deepEqual(
           made.arbiter.allow.map((address) => `${address}/24`),
-          addresses.networks.filter(({ name }) => name === "private").map(({ hostAddress }) => hostAddress),
+          hostAddresses.map(({ hostAddress }) => hostAddress),
         );
         assert.deepEqual(arbiter?.market, host?.market);
         assert.equal(arbiter?.timeZone, host?.timeZone);
@@ -149,13 +153,15 @@ describe("the Keeper of genesis", () => {
     assert.equal(planned().keeper?.watchdogFirmware, undefined);
   });
 
-  it("runs without the GPU part, and hands nothing over, where the host has none", () => {
+  it("has the arbiter on the host, which looks for a card itself, and hands nothing over, where no VM is given one", () => {
     const made = planned({ devices: { gpu: undefined, tpu: undefined } }).keeper;
     const host = valueOrThrow("host", checkKeeperConfig(made?.host.config)).host;
     assert.equal(host?.handoff.enabled, false);
     assert.ok(host?.guests.every(({ gpuContender }) => !gpuContender));
     assert.equal(valueOrThrow("arbiter", checkKeeperConfig(made?.arbiter.config)).arbiter?.gpu.index, undefined);
-    assert.equal(made?.vmid, 100);
+    assert.equal(made?.vm, undefined);
+    const pskFile = made?.arbiter.config.arbiter?.link?.pskFile;
+    assert.equal(pskFile, "/etc/hive-agent-arbiter/secrets/link.key");
   });
 
   it("hands nothing over where The Brain is the only contender, and tells what both sides refuse once", () => {

@@ -8,6 +8,7 @@ import { policy, reportOf } from "../support/sentinelModel.ts";
 
 const minute = 60_000;
 const key = "ab".repeat(32);
+const id = "cd".repeat(16);
 const registration: Registration = {
   instance: "1".repeat(32),
   address: { host: "10.0.0.9", port: 8943 },
@@ -42,11 +43,11 @@ function sentinel(changed: Partial<Policy> = {}) {
     create: (ttlMs = 24 * 60 * minute) =>
       take({
         kind: "new",
-        key,
+        ...{ key, id },
         agent: { name: "ghost", kind: "browser-light", size: "S", mode: "job", idempotent: false, ttlMs },
       }),
     register: (instance = registration.instance) =>
-      take({ kind: "register", name: "ghost", registration: { ...registration, instance } }),
+      take({ kind: "register", name: "ghost", key, registration: { ...registration, instance } }),
     tick: () => take({ kind: "tick", handOver: true }),
     tried: (runId: string, outcome: Delivery) =>
       take({ kind: "delivered", runId, life: 1, sentSec: state.runs.get(runId)?.sentSec ?? 0, outcome }),
@@ -66,7 +67,7 @@ describe("Sentinel: the registry", () => {
     assert.deepEqual([first.status, first.json.key], [201, key]);
     assert.deepEqual(one.create().reply, { status: 200, json: first.json });
     const other = { name: "ghost", kind: "batch", size: "M", mode: "job", idempotent: false, ttlMs: minute } as const;
-    assert.equal(one.take({ kind: "new", key, agent: other }).reply.status, 409);
+    assert.equal(one.take({ kind: "new", key, id, agent: other }).reply.status, 409);
     const lease = { validMs: 75_000, heartbeatMs: 20_000, expiresMs: one.now() + 24 * 60 * minute };
     assert.deepEqual(one.register().reply, { status: 200, json: lease });
     assert.deepEqual(one.register().reply, { status: 200, json: lease });
@@ -120,7 +121,7 @@ describe("Sentinel: the registry", () => {
     const [begun, underWay, waiting] = [runIdOf(one.send("a")), runIdOf(one.send("b")), runIdOf(one.send("c"))];
     one.tried(begun, { kind: "taken", report: reportOf(begun, "running"), body: undefined });
     const destroyed = (instance: string) =>
-      one.take({ kind: "farewell", name: "ghost", farewell: { instance, reason: "destroyed" } });
+      one.take({ kind: "farewell", name: "ghost", key, farewell: { instance, reason: "destroyed" } });
     assert.equal(destroyed("2".repeat(32)).reply.status, 409);
     const { reply, news } = destroyed(registration.instance);
     assert.equal(reply.status, 204);
@@ -211,7 +212,7 @@ describe("Sentinel: signals", () => {
     // A server that has lost its place, and another agent.
     assert.equal(one.take({ ...result, life: 0 }).reply.status, 409);
     const batch = { name: "other", kind: "batch", size: "M", mode: "job", idempotent: false, ttlMs: minute } as const;
-    one.take({ kind: "new", key, agent: batch });
+    one.take({ kind: "new", key, id, agent: batch });
     assert.equal(one.take({ ...result, name: "other", life: 1 }).reply.status, 403);
   });
 

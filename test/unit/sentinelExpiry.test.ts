@@ -28,13 +28,15 @@ function createWorld(idempotent: boolean) {
   const registration = {
     ...{ instance, address: { host: "127.0.0.1", port: 8943 }, mode: "job" as const, idempotent, version: "1" },
   };
+  const key = "b".repeat(64);
   take({
     kind: "new",
-    key: "b".repeat(64),
+    ...{ key, id: "c".repeat(32) },
     agent: { name: "ghost", kind: "browser-light", size: "S", mode: "job", idempotent, ttlMs: hourMs },
   });
   const beat = (): void => {
-    if (state.agents.get("ghost")?.registered === undefined) take({ kind: "register", name: "ghost", registration });
+    if (state.agents.get("ghost")?.registered === undefined)
+      take({ kind: "register", name: "ghost", key, registration });
     const heartbeat = { instance, ready: true, running: null, queued: 0, crashLoop: false };
     take({ kind: "heartbeat", name: "ghost", heartbeat });
   };
@@ -88,7 +90,7 @@ function createWorld(idempotent: boolean) {
       nowMs += ms;
       take({ kind: "tick", handOver: true });
     },
-    sayFarewell: () => void take({ kind: "farewell", name: "ghost", farewell: { instance, reason: "expired" } }),
+    sayFarewell: () => void take({ kind: "farewell", name: "ghost", key, farewell: { instance, reason: "expired" } }),
   };
 }
 

@@ -10,7 +10,7 @@ import { signedSignal } from "../../runtime-agent/src/sentinel/runnerClient.ts";
 
 const agent: AgentRecord = {
   ...{ name: "g".repeat(63), kind: "batch", size: "S", mode: "job", idempotent: false, createdMs: 0 },
-  ...{ expiresMs: 1, key: "ab".repeat(32), life: 1, registerBeforeMs: 1 },
+  ...{ expiresMs: 1, id: "", key: "ab".repeat(32), life: 1, registerBeforeMs: 1 },
 };
 const run: Run = {
   ...{ runId: `run_${"0".repeat(32)}`, agent: agent.name, key: "k".repeat(200), digest: "d".repeat(64) },

@@ -1,84 +1,15 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
-  decideReap,
   doomOf,
-  emptyReap,
   serverKey,
+  strandedOf,
   type AgentLife,
-  type Look,
   type ReapPolicy,
-  type ReapState,
-  type RemovalEnd,
-} from "../../runtime-agent/src/sentinel/reaper/decide.ts";
+} from "../../runtime-agent/src/sentinel/reaper/doom.ts";
+import { decideReap, emptyReap } from "../../runtime-agent/src/sentinel/reaper/decide.ts";
 import type { ServerSeen } from "../../runtime-agent/src/sentinel/reaper/types.ts";
-
-const minute = 60_000;
-const hour = 60 * minute;
-const start = Date.UTC(2026, 10, 1);
-const policy: ReapPolicy = {
-  graceMs: 10 * minute,
-  pauseMs: 5 * minute,
-  mostPerHour: 2,
-  never: ["sentinel", "900"],
-  providers: ["proxmox", "lightsail"],
-};
-
-const server = (
-  agent: string,
-  id: string,
-  expiresMs: number,
-  provider: ServerSeen["provider"] = "proxmox",
-): ServerSeen => ({
-  provider,
-  id,
-  name: `vm-${id}`,
-  tags: { agent, expiresSec: Math.floor(expiresMs / 1000) },
-});
-const life = (name: string, changes: Partial<AgentLife> = {}): AgentLife => ({ name, life: 1, ...changes });
-const handedOver = (why: "expired" | "unregistered" | "farewell" = "expired") => ({ handedOver: { why, atMs: start } });
-
-/** A world that is looked at every minute; what is deleted is gone, unless it is protected. */
-class World {
-  servers: ServerSeen[] = [];
-  agents: AgentLife[] = [];
-  blind = new Set<ServerSeen["provider"]>();
-  stuck = new Set<string>();
-  state: ReapState = emptyReap;
-  nowMs = 0;
-  offsetMs = 0;
-  readonly deleted: { readonly server: ServerSeen; readonly atMs: number; readonly doom: string | undefined }[] = [];
-  readonly reaped: string[] = [];
-  readonly news: string[] = [];
-  #ends: RemovalEnd[] = [];
-  #looks: Partial<Record<ServerSeen["provider"], Look>> = {};
-
-  step(passMs = minute): void {
-    this.nowMs += passMs;
-    for (const kind of policy.providers) {
-      if (this.blind.has(kind)) delete this.#looks[kind];
-      else this.#looks[kind] = { atMs: this.nowMs, servers: this.servers.filter(({ provider }) => provider === kind) };
-    }
-    const wallMs = start + this.nowMs + this.offsetMs;
-    const view = { monotonicMs: this.nowMs, wallMs, agents: this.agents, looks: this.#looks, ends: this.#ends };
-    const outcome = decideReap(this.state, view, policy);
-    this.state = outcome.state;
-    this.#ends = outcome.removals.map(({ key, server: one }) => {
-      this.deleted.push({ server: one, atMs: this.nowMs, doom: doomOf(one, this.agents, policy, wallMs) });
-      if (this.stuck.has(one.id)) return { key, ok: false, reason: "protected" };
-      this.servers = this.servers.filter((other) => other !== one);
-      return { key, ok: true };
-    });
-    this.reaped.push(...outcome.reaped.map(({ agent }) => agent));
-    this.agents = this.agents.filter(({ name }) => !outcome.reaped.some(({ agent }) => agent === name));
-    this.news.push(...outcome.news.map(({ kind }) => kind));
-  }
-
-  run(minutes: number): this {
-    for (let n = 0; n < minutes; n += 1) this.step();
-    return this;
-  }
-}
+import { handedOver, hour, life, minute, policy, server, start, World } from "../support/reaperWorld.ts";
 
 describe("Sentinel, reaper: what is decided", () => {
   it("deletes what was handed over, after it asked twice, and says when it is gone", () => {
@@ -102,7 +33,7 @@ describe("Sentinel, reaper: what is decided", () => {
   it("believes the registry before the tags, and the tags where no agent answers", () => {
     const past = start - hour;
     const of = (one: ServerSeen, agents: readonly AgentLife[]): string | undefined =>
-      doomOf(one, agents, policy, start);
+      doomOf(one, agents, policy, start, start);
     assert.equal(of(server("a", "1", past), [life("a")]), undefined, "renewed");
     assert.match(of(server("a", "1", past), []) ?? "", /no agent answers/);
     assert.equal(of(server("a", "1", start - minute), []), undefined, "within its grace");
@@ -121,7 +52,7 @@ describe("Sentinel, reaper: what is decided", () => {
     assert.equal(world.deleted.length, 2);
     assert.equal(world.news.filter((kind) => kind === "braked").length, 1);
     // A restart forgets no brake.
-    world.state = { ...emptyReap, begunMs: world.state.begunMs };
+    world.restart();
     world.run(30);
     assert.equal(world.deleted.length, 2);
     world.run(30);
@@ -185,10 +116,72 @@ describe("Sentinel, reaper: what is decided", () => {
     assert.deepEqual(world.reaped.toSorted(), ["a", "b"]);
     const nobody = decideReap(
       emptyReap,
-      { monotonicMs: 0, wallMs: start, agents: [life("a", handedOver())], looks: {}, ends: [] },
+      { monotonicMs: 0, wallMs: start, sinceMs: 0, agents: [life("a", handedOver())], looks: {}, ends: [] },
       { ...policy, providers: [] },
     );
     assert.deepEqual(nobody.reaped, []);
+  });
+
+  const inTime: ReapPolicy = { ...policy, registerWithinMs: 30 * minute };
+
+  it("leaves another Hive's server alone, whatever its tags and the registry say", () => {
+    const world = new World();
+    const mine = server("a", "1", start - hour);
+    world.servers = [{ ...mine, tags: { ...mine.tags, estate: "other" } }];
+    world.agents = [life("a", handedOver())];
+    world.run(30);
+    assert.deepEqual([world.deleted, world.news, world.state.seenMs], [[], [], {}]);
+    assert.deepEqual(world.reaped, ["a"], "it is not the server of this agent");
+    world.servers = [mine];
+    world.policy = { ...policy, estate: undefined };
+    world.run(30);
+    assert.deepEqual(world.deleted, [], "without a name none is its own");
+  });
+
+  it("deletes one whose registration had lapsed before it came up: 30 minutes after it was made", () => {
+    const world = new World();
+    world.policy = inTime;
+    const created = { ...server("a", "agent-a", start + 99 * hour, "lightsail"), createdMs: start };
+    world.servers = [created, server("b", "2", start + 99 * hour), server("c", "3", start + 99 * hour)];
+    world.agents = [life("c")];
+    world.run(29);
+    assert.deepEqual(world.news, []);
+    // What was first seen is known over a restart, where the provider tells no age.
+    world.restart();
+    world.run(7);
+    assert.deepEqual(
+      world.deleted.map((one) => [one.server.id, one.doom]),
+      ["agent-a", "2"].map((id) => [id, "no agent answers for it, and it never registered"]),
+    );
+    world.run(1);
+    assert.deepEqual(Object.keys(world.state.seenMs), [serverKey(server("c", "3", start + 99 * hour))]);
+  });
+
+  it("gives servers that are older than its memory as long as new ones: they may have registered before", () => {
+    const world = new World();
+    world.policy = inTime;
+    world.sinceMs = start;
+    world.servers = [{ ...server("a", "1", start + 99 * hour), createdMs: start - 9 * hour }];
+    world.run(29);
+    assert.deepEqual(world.news, []);
+    world.run(7);
+    assert.equal(world.deleted.length, 1);
+  });
+
+  it("names the agents whose servers are to be deleted where nobody may look", () => {
+    const at = (kind: "proxmox" | "lightsail") => ({ provider: { kind, id: "1" } });
+    const agents = [
+      life("a", { ...at("lightsail"), ...handedOver() }),
+      life("b", { ...at("proxmox"), ...handedOver() }),
+      life("c", at("lightsail")),
+      life("d", handedOver()),
+    ];
+    assert.deepEqual(strandedOf(agents, { providers: ["proxmox"] }), [{ agent: "a", provider: "lightsail" }]);
+    assert.deepEqual(
+      strandedOf(agents, { providers: [] }).map(({ agent }) => agent),
+      ["a", "b", "d"],
+    );
+    assert.deepEqual(strandedOf(agents, { providers: ["proxmox", "lightsail"] }), []);
   });
 
   const names = fc.constantFrom("a", "b", "c");
@@ -197,6 +190,8 @@ describe("Sentinel, reaper: what is decided", () => {
       kind: fc.constant("server" as const),
       name: names,
       id: fc.constantFrom("1", "2", "3", "900"),
+      estate: fc.constantFrom("home", "home", "other"),
+      ageHours: fc.option(fc.integer({ min: 0, max: 2 }), { nil: undefined }),
       hours: fc.integer({ min: -3, max: 3 }),
       at: fc.constantFrom("proxmox" as const, "lightsail" as const),
     }),
@@ -220,26 +215,29 @@ describe("Sentinel, reaper: what is decided", () => {
     fc.assert(
       fc.property(fc.array(change, { maxLength: 40 }), (changes) => {
         const world = new World();
+        world.policy = { ...policy, registerWithinMs: 30 * minute };
         const doomedSince = new Map<string, number>();
         let clockSet = false;
         const watch = (): void => {
-          const wallMs = start + world.nowMs + world.offsetMs;
           for (const one of world.servers) {
             const key = serverKey(one);
-            if (doomOf(one, world.agents, policy, wallMs) === undefined) doomedSince.delete(key);
+            if (world.doomOf(one) === undefined) doomedSince.delete(key);
             else if (!doomedSince.has(key)) doomedSince.set(key, world.nowMs);
           }
           const before = world.deleted.length;
           world.step();
           for (const { server: one, atMs, doom } of world.deleted.slice(before)) {
-            assert.ok(doom !== undefined && !policy.never.includes(one.id));
+            assert.ok(doom !== undefined && !policy.never.includes(one.id) && one.tags.estate === "home");
             assert.ok(atMs - (doomedSince.get(serverKey(one)) ?? Infinity) >= policy.pauseMs);
           }
         };
         for (const one of changes) {
           if (one.kind === "server") {
             world.servers = world.servers.filter(({ id, provider }) => id !== one.id || provider !== one.at);
-            world.servers.push(server(one.name, one.id, start + world.nowMs + one.hours * hour, one.at));
+            const nowMs = start + world.nowMs;
+            const made = server(one.name, one.id, nowMs + one.hours * hour, one.at);
+            const age = one.ageHours === undefined ? {} : { createdMs: nowMs - one.ageHours * hour };
+            world.servers.push({ ...made, ...age, tags: { ...made.tags, estate: one.estate } });
           } else if (one.kind === "agent") {
             world.agents = world.agents.filter(({ name }) => name !== one.name);
             world.agents.push(
@@ -254,7 +252,7 @@ describe("Sentinel, reaper: what is decided", () => {
           } else if (one.kind === "clock") {
             world.offsetMs = one.hours * hour;
             clockSet = true;
-          } else if (one.kind === "restart") world.state = { ...emptyReap, begunMs: world.state.begunMs };
+          } else if (one.kind === "restart") world.restart();
           else for (let n = 0; n < one.minutes; n += 1) watch();
         }
         if (clockSet) return;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { keyForm } from "../../runtime-agent/src/sentinel/routes/bodies.ts";
 import { cronInstants } from "../../runtime-agent/src/sentinel/schedule/cron.ts";
 import {
   lateMs,
-  scheduleKey,
   stepSchedules,
   type Due,
   type Missed,
@@ -65,7 +65,7 @@ describe("Sentinel, schedules", () => {
         (text, all, again, ifMissed) => {
           const { due } = play(rule(text, ifMissed), all, (index) => again[index % again.length] === true);
           assert.equal(new Set(due.map(({ atMs }) => atMs)).size, due.length);
-          assert.equal(new Set(due.map(scheduleKey)).size, due.length);
+          assert.equal(new Set(due.map(({ key }) => key)).size, due.length);
           const { instants } = rule(text);
           for (const { atMs } of due) assert.equal(instants.next(atMs - 1), atMs);
         },
@@ -99,7 +99,10 @@ describe("Sentinel, schedules", () => {
       [5],
     );
     const once = play(rule("0 * * * *", "run-once"), [5 * hour + 10 * minute]);
-    assert.deepEqual(once.due, [{ name: "s", atMs: start + 5 * hour, late: true }]);
+    assert.deepEqual(
+      once.due.map(({ atMs, late }) => [atMs, late]),
+      [[start + 5 * hour, true]],
+    );
     const inTime = play(rule("0 * * * *"), [hour + lateMs]);
     assert.deepEqual(
       inTime.due.map(({ late }) => late),
@@ -128,6 +131,47 @@ describe("Sentinel, schedules", () => {
     assert.deepEqual(at("30 2 * * *", Date.UTC(2026, 9, 24, 12)), ["2026-10-25T00:30", "2026-10-26T01:30"]);
     assert.deepEqual(at("30 * * * *", Date.UTC(2026, 9, 25, 0)), ["2026-10-25T00:30", "2026-10-25T01:30"]);
     assert.deepEqual(at("30 2 * * *", Date.UTC(2026, 2, 28, 12)), ["2026-03-29T01:00", "2026-03-30T00:30"]);
+  });
+
+  it("property: keys are of the form of all keys, and one schedule's instants share none with another's", () => {
+    const name = fc.stringMatching(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/);
+    const keysOf = (schedule: string, times: number): string[] => {
+      const one = { ...rule("* * * * *"), name: schedule };
+      const keys: string[] = [];
+      for (let n = 0, marks: ScheduleMarks = {}; n <= times; n += 1) {
+        const step = stepSchedules([one], marks, start + n * minute);
+        marks = step.marks;
+        keys.push(...step.due.map(({ key }) => key));
+      }
+      return keys;
+    };
+    fc.assert(
+      fc.property(fc.uniqueArray(name, { minLength: 2, maxLength: 4 }), (names) => {
+        const keys = names.flatMap((each) => keysOf(each, 3));
+        assert.equal(new Set(keys).size, names.length * 3);
+        for (const key of keys) assert.match(key, keyForm);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("property: an instant that an older release asked for has the same key again, whenever that is", () => {
+    const known = { identity: rule("* * * * *").identity, ranMs: [] };
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 90 }), { minLength: 1, maxLength: 20 }), (passes) => {
+        // As the older release kept it: without a word of keys.
+        let marks: ScheduleMarks = { s: { ...known, upToMs: start } };
+        let wallMs = start;
+        for (const pass of passes) {
+          wallMs += pass * second;
+          const step = stepSchedules([rule("* * * * *")], marks, wallMs);
+          marks = step.marks;
+          for (const { atMs, key } of step.due)
+            assert.equal(key, `schedule.s.${new Date(atMs).toISOString().replaceAll(":", "-")}`);
+        }
+      }),
+      { numRuns: 50 },
+    );
   });
 
   it("begins anew with another expression, and does not stay behind a clock that was far ahead", () => {

@@ -69,7 +69,7 @@ describe("Sentinel, watch: as one extension of its loop", () => {
     await sentinel.run(16 * minute);
     assert.deepEqual(
       sentinel.signals,
-      ["05", "10", "15", "20"].map((at) => `schedule.tick.2026-11-23T12-${at}-00.000Z`),
+      ["05", "10", "15", "20"].map((at) => `schedule:tick:2026-11-23T12-${at}-00-000Z`),
     );
     await sentinel.begin();
     await sentinel.run(minute);
@@ -95,7 +95,7 @@ describe("Sentinel, watch: as one extension of its loop", () => {
   });
 
   it("deletes what nobody answers for, after it said so, and reports the agent whose server is gone", async () => {
-    const tags = (name: string) => ({ agent: name, expiresSec: start / 1000 - 60 });
+    const tags = (name: string) => ({ estate: "hive", agent: name, expiresSec: start / 1000 - 60 });
     sentinel.servers = ["shopper", "orphan"].map((name, n) => ({
       provider: "proxmox",
       id: String(800 + n),
@@ -109,6 +109,26 @@ describe("Sentinel, watch: as one extension of its loop", () => {
     await sentinel.run(10 * minute);
     assert.deepEqual(sentinel.removed, ["801", "800"]);
     assert.ok(sentinel.others.some((action) => action.kind === "reaped" && action.agent === "shopper"));
+  });
+
+  it("says of a server that is to be deleted where it has no credentials, until that is solved", async () => {
+    const handedOver = { why: "expired", atMs: start } as const;
+    const stranded = agent({ handedOver, provider: { kind: "lightsail", id: "agent-shopper" } });
+    sentinel.agents = [stranded];
+    await sentinel.run(5 * minute);
+    const told = sentinel.read().filter((one) => one.startsWith("reaper at lightsail"));
+    assert.equal(told.length, 1);
+    assert.match(told[0] ?? "", /down: the servers of shopper .* no credentials for lightsail .*hive agent destroy/);
+    assert.deepEqual(Reflect.get(Object(sentinel.watch.status()), "reaper").stranded, ["shopper"]);
+    // A restart tells nobody again, and knows that it was solved meanwhile.
+    await sentinel.begin();
+    await sentinel.run(5 * minute);
+    sentinel.agents = [agent()];
+    await sentinel.begin();
+    await sentinel.run(5 * minute);
+    const after = sentinel.read().filter((one) => one.startsWith("reaper at lightsail"));
+    assert.equal(after.length, 2);
+    assert.match(after[1] ?? "", /up again/);
   });
 
   it("proposes the larger size after the second kill, and takes it back a week later", async () => {

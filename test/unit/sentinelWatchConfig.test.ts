@@ -38,6 +38,7 @@ describe("Sentinel, configuration of its watch", () => {
       ],
       schedules: [{ name: "nightly", agent: "ghost-shopper", cron: "30 2 * * 1-5", timeZone: "Europe/Paris" }],
       reaper: {
+        estate: "home",
         proxmox: { url: "https://10.0.0.1:8006", tokenFile: "/t", caFile: "/c", node: "pve" },
         lightsail: { region: "eu-west-3", credentialsFile: "/k" },
       },
@@ -67,6 +68,7 @@ describe("Sentinel, configuration of its watch", () => {
     });
     assert.deepEqual(faults.toSorted(), [
       "watch.channels[0].topicFile",
+      "watch.reaper.estate",
       "watch.reaper.mostPerHour",
       "watch.reaper.proxmox",
       "watch.reaper.proxmox.url",
@@ -93,16 +95,17 @@ describe("Sentinel, configuration of its watch", () => {
     const example = z.object({ watch: z.unknown() }).parse(parse(block("yaml"))).watch;
     assert.deepEqual(faultsOf(example), []);
     assert.equal(block("bash").trim(), reaperTokenCommands.join("\n"));
-    assert.deepEqual(JSON.parse(block("json")), reaperPolicy);
+    assert.deepEqual(JSON.parse(block("json")), reaperPolicy("home"));
   });
 
   it("gives the reaper no right but to see and to delete", () => {
-    const actions = reaperPolicy.Statement.flatMap(({ Action }) => Action);
+    const actions = reaperPolicy("home").Statement.flatMap(({ Action }) => Action);
     assert.deepEqual(actions, ["lightsail:GetInstance", "lightsail:GetInstances", "lightsail:DeleteInstance"]);
-    const [condition] = reaperPolicy.Statement.flatMap((one) =>
-      "Condition" in one ? [one.Condition.StringEquals] : [],
+    const [condition] = reaperPolicy("home").Statement.flatMap((one) =>
+      one.Condition === undefined ? [] : [one.Condition.StringEquals],
     );
-    const tags = Object.entries(lightsailTags({ agent: "a", expiresSec: 1 }));
+    const tags = Object.entries(lightsailTags({ estate: "home", agent: "a", expiresSec: 1 }));
+    assert.deepEqual(Object.keys(condition ?? {}), ["aws:ResourceTag/hive:throwaway", "aws:ResourceTag/hive:estate"]);
     for (const [key, value] of Object.entries(condition ?? {}))
       assert.ok(
         tags.some(([name, given]) => `aws:ResourceTag/${name}` === key && given === value),

@@ -43,7 +43,7 @@ describe("runner: arguments", () => {
     assert.equal(result.faults.length, 3);
     assert.match(
       result.faults.join("\n"),
-      /unknown tier "nope". The tiers are: unit, components, policies, check, agent, guest, lab, cli, engine/,
+      /unknown tier "nope". The tiers are: unit, components, cluster, policies, check, agent, guest, lab, cli, engine/,
     );
     for (const argv of [["unit"], ["--tier"], ["--json=1"], ["--tier", ""]])
       assert.ok("faults" in read(...argv), argv.join(" "));

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { planAgent, type AgentSpec } from "../../components/shared/agent/agentPlan.ts";
-import { agentUnitName } from "../../components/shared/agent/agentUnit.ts";
+import { agentUnitName } from "../../components/shared/agent/agentPlace.ts";
 import { renderInstallStep, renderPrepareStep } from "../../components/shared/agent/installScripts.ts";
 import { renderRunnerUnit, renderSentinelUnit } from "../../components/shared/agent/throwawayUnits.ts";
 import { skip } from "../run/skip.ts";

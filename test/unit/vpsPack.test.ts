@@ -1,7 +1,17 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -113,6 +123,36 @@ describe("an agent's packed sources", () => {
     );
     assert.equal(faulty.length, 10);
     assert.ok(!faulty.join().includes("canary"));
+    // Of what was not read: too much, and still what its name says.
+    assert.deepEqual(faultsOf({ path: "run", kind: "unread", bytes: 10 }, { path: ".env", kind: "unread", bytes: 1 }), [
+      'sources: ".env": no file of secrets',
+      "sources: 2 files and folders or more, 11 bytes or more: at most 20000 files, 268435456 bytes together",
+    ]);
     assert.deepEqual(faultsOf(run, file(".env.example"), file("node_modules/tls/test.pem", "PRIVATE KEY-----")), []);
+  });
+
+  it("are measured before any of them is read, and read no further than they were long", async () => {
+    const wide = join(folder, "wide");
+    mkdirSync(join(wide, "below"), { recursive: true });
+    for (const name of ["run", "a", "below/b"]) writeFileSync(join(wide, name), "#!");
+    const kinds = async (...most: Parameters<typeof readSources>): Promise<readonly string[]> =>
+      (await readSources(...most)).map(({ kind }) => kind);
+    assert.deepEqual(await kinds(wide, { files: 3, bytes: 6 }), ["file", "file", "file"]);
+    assert.deepEqual(new Set(await kinds(wide, { files: 2, bytes: 6 })), new Set(["unread"]));
+    assert.deepEqual(new Set(await kinds(wide, { files: 3, bytes: 5 })), new Set(["unread"]));
+    for (const name of ["1", "2", "3", "4"]) mkdirSync(join(wide, name));
+    assert.deepEqual(new Set(await kinds(wide, { files: 3, bytes: 6 })), new Set(["unread"]), "folders count too");
+    // More than this process could read at once; no block of it is on the disk.
+    truncateSync(join(wide, "a"), 2 ** 40);
+    const packed = packSources(await readSources(wide), launcher);
+    assert.ok(!packed.ok);
+    assert.match(
+      packed.faults.map(({ value }) => value).join(),
+      /^\d files and folders or more, 10995116277\d\d bytes/,
+    );
+    // Files without a size that hold something all the same.
+    const endless = await readSources("/proc/sys/kernel/random");
+    assert.deepEqual(new Set(endless.map(({ kind }) => kind)), new Set(["changing"]));
+    assert.match(faultsOf(run, ...endless).join(), /"uuid": files that stay as they are/);
   });
 });

@@ -19,7 +19,7 @@ const spec: ServerSpec = {
   name: "agent-x",
   provider: "lightsail",
   kind: "browser-light",
-  life: { agent: "x", created, ttlSec: 86_400 },
+  life: { estate: "hive", agent: "x", created, ttlSec: 86_400 },
   offers: knownBundles("eu-west-3"),
   budget: { centsPerMonth: 5000 },
   openings: [ssh],
@@ -33,6 +33,7 @@ function faultsOf(changed: Partial<ServerSpec>): readonly string[] {
 
 const tagsOf = fc.record<ServerTags>(
   {
+    estate: fc.constantFrom("hive", "x", "estate-2"),
     agent: fc.stringMatching(/^[a-z0-9](?:[a-z0-9-]{0,20}[a-z0-9])?$/),
     expiresSec: fc.integer({ min: 0, max: 253_402_300_799 }),
   },
@@ -54,7 +55,7 @@ describe("tags of a throwaway server", () => {
   });
 
   it("say nothing when one is missing, doubled or no time", () => {
-    const tags = { agent: "x", expiresSec: 1_800_000_000 };
+    const tags = { estate: "hive", agent: "x", expiresSec: 1_800_000_000 };
     const list = proxmoxTagList(tags);
     for (const word of list) {
       assert.equal(readProxmoxTags(list.filter((each) => each !== word)), undefined, word);
@@ -107,7 +108,7 @@ describe("server plan", () => {
       faultsOf({
         name: "Agent X",
         size: "XL",
-        life: { agent: "X", created: "yesterday", ttlSec: 1 },
+        life: { estate: "hive", agent: "X", created: "yesterday", ttlSec: 1 },
         budget: { centsPerMonth: 0.5 },
         openings: [
           { port: 0, from: [], comment: "" },
@@ -149,16 +150,34 @@ describe("server plan", () => {
     );
   });
 
+  it("counts the time to live from the last renewal: years after it was asked for, too", () => {
+    const renewed = "2031-05-01T00:00:00Z";
+    const nowMs = Date.parse(renewed) + 1000;
+    const life = { estate: "hive", agent: "x", created, renewed, ttlSec: 366 * 86_400 };
+    const planned = planServer({ ...spec, life, nowMs });
+    assert.ok(planned.ok, JSON.stringify(planned));
+    assert.equal(planned.value.expiresSec, Date.parse(renewed) / 1000 + 366 * 86_400);
+    const early = planServer({ ...spec, life: { ...life, renewed: "2032-01-01T00:00:00Z" }, nowMs });
+    assert.ok(!early.ok);
+    assert.deepEqual(
+      early.faults.map(({ property }) => property),
+      ["renewed"],
+    );
+  });
+
   it("refuses a server whose time to live is over, from that second on, and says what to do (property)", () => {
     fc.assert(
       fc.property(fc.integer({ min: 600, max: 31_622_400 }), fc.integer({ min: -5, max: 5 }), (ttlSec, offset) => {
         const at = Date.parse(created) + (ttlSec + offset) * 1000;
-        const planned = planServer({ ...spec, life: { agent: "x", created, ttlSec }, nowMs: at });
+        const planned = planServer({ ...spec, life: { estate: "hive", agent: "x", created, ttlSec }, nowMs: at });
         assert.equal(planned.ok, offset < 0);
         if (!planned.ok) assert.match(planned.faults[0]?.fix ?? "", /hive agent renew x.*hive agent destroy x/);
       }),
     );
-    assert.deepEqual(faultsOf({ life: { agent: "x", created: "2026-11-21T12:10:00Z", ttlSec: 3600 } }), ["created"]);
+    assert.deepEqual(
+      faultsOf({ life: { estate: "hive", agent: "x", created: "2026-11-21T12:10:00Z", ttlSec: 3600 } }),
+      ["created"],
+    );
   });
 
   it("opens a port to the world on the Sentinel alone, and there only the one that wants a key from everybody", () => {

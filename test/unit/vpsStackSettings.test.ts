@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
+import ssh2 from "ssh2";
 import { parse } from "yaml";
 import { SecretText } from "../../components/shared/secretText.ts";
 import { publicKeyOf } from "../../components/shared/sshKey.ts";
@@ -134,6 +135,18 @@ describe("public half of an SSH key", () => {
       const { privateKey, publicKey } = sshKeyPair(...how);
       assert.equal(`${publicKeyOf(privateKey) ?? ""} canary comment`, publicKey);
     }
+  });
+
+  it("says whom it was made for, and nothing else that its comment may hold", () => {
+    for (const how of [[], ["-t", "ecdsa"], ["-t", "rsa", "-b", "2048"]]) {
+      const { privateKey, publicKey } = sshKeyPair(...how, "-C", "agent-ghost-shopper");
+      assert.equal(publicKeyOf(privateKey), publicKey);
+      assert.ok(publicKey.endsWith(" agent-ghost-shopper"));
+    }
+    const { privateKey, publicKey } = sshKeyPair("-C", "me@home");
+    assert.equal(publicKeyOf(privateKey), publicKey.replace(" me@home", ""));
+    const made = ssh2.utils.generateKeyPairSync("ed25519", { comment: "agent-x" });
+    assert.equal(publicKeyOf(made.private), made.public);
   });
 
   it("is nothing for one with a passphrase, another format, or no key at all (property)", () => {

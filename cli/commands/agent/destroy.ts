@@ -1,7 +1,14 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { rememberGone } from "../../agents/gone.ts";
-import { knownAgents, memoryFolder, noSettings, removePackedSources, removeSettings } from "../../agents/store.ts";
+import {
+  knownAgents,
+  memoryFolder,
+  noSettings,
+  registrationOf,
+  removePackedSources,
+  removeSettings,
+} from "../../agents/store.ts";
 import { stackOfAgent } from "../../args/stacks.ts";
 import type { Invocation } from "../../args/parse.ts";
 import type { Session } from "../../engine/session.ts";
@@ -30,7 +37,7 @@ export async function destroyAgent(invocation: Invocation): Promise<number> {
       const found = session === undefined ? [] : await resourcesOf(session);
       const reached = await reachSentinel(context).catch((error: unknown) => failureIn(error));
       try {
-        const registered = "why" in reached ? undefined : (await reached.sentinel.agent(name)) !== undefined;
+        const registered = "why" in reached ? undefined : await isRegistered(reached.sentinel, target, name);
         if (session === undefined && registered !== true && !knownAgents(target).includes(name))
           throw noSettings(target, name);
         if (dryRun) {
@@ -51,6 +58,16 @@ export async function destroyAgent(invocation: Invocation): Promise<number> {
     },
     { stack, withPolicies: false },
   );
+}
+
+/** Whether the Sentinel knows this very agent: another may have its name by now. */
+async function isRegistered(
+  sentinel: ReachedSentinel["sentinel"],
+  target: "lab" | "real",
+  name: string,
+): Promise<boolean> {
+  const [seen, own] = [await sentinel.registration(name), registrationOf(target, name)];
+  return seen !== undefined && (own === undefined || own === seen.id);
 }
 
 /** An agent whose settings are not on this machine: its registration goes, and the reaper has the server at its end. */
@@ -114,22 +131,31 @@ async function destroyStack(context: Context, invocation: Invocation, session: S
     throw failureOf(outcome, `destroy of ${session.target.stack}`, { stack: session.target.stack });
 }
 
-type Told = "removed" | "not registered" | "remembered";
+/** `unknown`: its settings name no registration, so that nobody can be told which one it was. */
+type Told = "removed" | "not registered" | "remembered" | "unknown";
 
+/** Takes the registration of these settings back; one that came later under the same name is another agent's. */
 async function deregister(
   target: "lab" | "real",
   name: string,
   reached: ReachedSentinel | { readonly why: string },
   registered: boolean | undefined,
 ): Promise<Told> {
+  const id = registrationOf(target, name);
   try {
     // Its server's farewell may have been first.
     if (!("why" in reached))
-      return (await reached.sentinel.remove(name)) || registered === true ? "removed" : "not registered";
+      return (await reached.sentinel.remove(name, id)) || registered === true ? "removed" : "not registered";
   } catch (error) {
     failureIn(error);
   }
-  rememberGone(target, { name, atMs: Date.now() });
+  if (id === undefined) {
+    progress(
+      `sentinel: ${name} may be on its registry still; hive agent list shows it, hive agent destroy takes it off`,
+    );
+    return "unknown";
+  }
+  rememberGone(target, { name, id });
   progress(`sentinel: it is told of ${name} by the next hive agent command that reaches it`);
   return "remembered";
 }

@@ -8,17 +8,21 @@ import { withSentinel } from "../../sentinel/reach.ts";
 /** `hive agent list`: the agents that the Sentinel knows. */
 export async function list(invocation: Invocation): Promise<number> {
   return withSentinel(invocation, async (sentinel) => {
-    const agents = await sentinel.agents();
+    const [agents, { stranded }] = await Promise.all([sentinel.agents(), sentinel.reaper()]);
     if (invocation.json)
-      await printJson({ agents: agents.map((agent) => ({ ...agent, standing: standingOf(agent) })) });
+      await printJson({ agents: agents.map((agent) => ({ ...agent, standing: standingOf(agent, stranded) })) });
     else if (agents.length === 0) progress("no agents: hive agent new NAME --kind KIND orders one");
-    else await print(renderAgents(agents, Date.now()));
+    else await print(renderAgents(agents, Date.now(), stranded));
     return 0;
   });
 }
 
-/** How an agent stands, in a word or a few. Pure. */
-export function standingOf(agent: AgentSeen): string {
+/**
+ * How an agent stands, in a word or a few. Pure.
+ * @param stranded agents whose servers the reaper cannot delete
+ */
+export function standingOf(agent: AgentSeen, stranded: readonly string[] = []): string {
+  if (stranded.includes(agent.name)) return "to be deleted, and the reaper cannot: hive agent destroy";
   if (agent.handedOver !== undefined) return `to be deleted: ${agent.handedOver.why}`;
   if (agent.registered === undefined) return "not registered yet";
   if (!agent.alive) return "not heard";
@@ -30,7 +34,7 @@ export function standingOf(agent: AgentSeen): string {
 }
 
 /** The agents as a table. Pure. */
-export function renderAgents(agents: readonly AgentSeen[], nowMs: number): string {
+export function renderAgents(agents: readonly AgentSeen[], nowMs: number, stranded: readonly string[] = []): string {
   return renderTable(
     ["NAME", "KIND", "SIZE", "MODE", "STATE", "TIME LEFT", "PROPOSAL"],
     agents.map((agent) => [
@@ -38,7 +42,7 @@ export function renderAgents(agents: readonly AgentSeen[], nowMs: number): strin
       agent.kind,
       agent.size,
       agent.idempotent ? `${agent.mode}, idempotent` : agent.mode,
-      standingOf(agent),
+      standingOf(agent, stranded),
       agent.expiresMs > nowMs ? formatDuration((agent.expiresMs - nowMs) / 1000) : "over",
       agent.proposal === undefined
         ? "-"

@@ -1,10 +1,12 @@
 import { configNamespace } from "../../../components/shared/genesisConfig.ts";
 import type { Fault } from "../../../components/shared/faults.ts";
 import { SecretText } from "../../../components/shared/secretText.ts";
+import type { Budget } from "../../../components/shared/vps/budget.ts";
 import { heavyAgentHostname } from "../../../components/shared/vps/heavyAgentPlan.ts";
 import { parseAgentStackConfig } from "../../../components/shared/vps/stackSettings.ts";
+import { budgetFor } from "../../agents/budget.ts";
 import { gatherOnHost, gatherOnLab, type Gathered } from "../../agents/gather.ts";
-import { committedCents, offersIn, serverIdOf, usualBudget } from "../../agents/ground.ts";
+import { offersIn, serverIdOf } from "../../agents/ground.ts";
 import { type AgentOrder, type OrderGround, type OrderWords, readOrder } from "../../agents/order.ts";
 import { type AgentSources, checkSources } from "../../agents/sources.ts";
 import { agentStackConfig } from "../../agents/stackConfig.ts";
@@ -32,9 +34,15 @@ export async function newAgent(invocation: Invocation): Promise<number> {
     async (context) => {
       const reached = await reachSentinel(context);
       try {
-        const { order, gathered } = await secondLook(context, reached, words, { ...ground, zone, dryRun }, first.order);
+        const { order, gathered, budget } = await secondLook(
+          context,
+          reached,
+          words,
+          { ...ground, zone, dryRun },
+          first.order,
+        );
         progress(order.price);
-        if (!dryRun) await makeKnown(context, reached.sentinel, order, first.sources, gathered);
+        if (!dryRun) await makeKnown(context, reached.sentinel, order, first.sources, gathered, budget);
         await tell(invocation, order, first.sources);
         return 0;
       } finally {
@@ -47,8 +55,8 @@ export async function newAgent(invocation: Invocation): Promise<number> {
 
 function wordsOf({ positionals, values, flags }: Invocation): OrderWords {
   const [name = ""] = positionals;
-  const { kind, size, ttl, mode, provider } = values;
-  return { name, kind, size, ttl, mode, provider, idempotent: flags.includes("idempotent") };
+  const { kind, size, ttl, mode, provider, transport } = values;
+  return { name, kind, size, ttl, mode, provider, transport, idempotent: flags.includes("idempotent") };
 }
 
 /** What the command line says, understood; whatever it costs. */
@@ -57,11 +65,25 @@ interface FirstLook {
   readonly sources: AgentSources;
 }
 
-type Ground = Omit<OrderGround, "budget">;
+type Ground = Omit<OrderGround, "budget" | "estate">;
+
+/** Stands for the Hive's name as long as the Sentinel was not asked for it. */
+const standInEstate = "hive";
+
+/** The Sentinel has no name for its servers' tags: its reaper would touch none of them. */
+const nameless: Fault = {
+  property: "hive:estate",
+  limit: "the name of this Hive, which the Sentinel tells",
+  fix: "Write it into Pulumi.sentinel.yaml (docs/antigravity.md), and run hive up sentinel.",
+};
 
 /** Everything that the words alone, the sources and the files here tell; nobody is asked. @throws CommandFailure */
 async function firstLook(words: OrderWords, { target, values }: Invocation, ground: Ground): Promise<FirstLook> {
-  const order = readOrder(words, { ...ground, budget: { centsPerMonth: 10_000_000 } });
+  const order = readOrder(words, {
+    ...ground,
+    estate: standInEstate,
+    budget: { centsPerMonth: 10_000_000 },
+  });
   const sources = await checkSources(values["sources"], words.name);
   const faults = [...(order.ok ? [] : order.faults), ...(sources.ok ? [] : sources.faults)];
   if (order.ok && hasSettings(target, words.name)) faults.push(taken(words.name, "its settings are here"));
@@ -81,9 +103,9 @@ async function secondLook(
   words: OrderWords,
   ground: Ground & { readonly zone: string; readonly dryRun: boolean },
   asked: AgentOrder,
-): Promise<{ readonly order: AgentOrder; readonly gathered: Gathered }> {
+): Promise<{ readonly order: AgentOrder; readonly gathered: Gathered; readonly budget: Budget }> {
   const faults: Fault[] = [];
-  const agents = await reached.sentinel.agents();
+  const [agents, { estate, providers }] = await Promise.all([reached.sentinel.agents(), reached.sentinel.reaper()]);
   const known = agents.find(({ name }) => name === asked.name);
   if (known?.handedOver !== undefined) faults.push(taken(asked.name, "its server is to be deleted"));
   else if (known?.registered !== undefined) faults.push(taken(asked.name, "its server is registered"));
@@ -91,12 +113,16 @@ async function secondLook(
     context.lab === undefined
       ? await gatherOnHost(context, asked, ground.zone)
       : await gatherOnLab(context, asked, reached, ground);
-  const { centsPerMonth } = found.ok ? found.value.ground.budget : { centsPerMonth: usualBudget };
-  const budget = { centsPerMonth, committedCents: committedCents(agents, asked.name, ground.offers.lightsail) };
-  const order = readOrder(words, { ...ground, budget });
+  const budget = budgetFor(context.lab === undefined ? "real" : "lab", asked.name, agents);
+  const order = readOrder(words, { ...ground, budget, estate: estate ?? standInEstate });
+  if (estate === undefined) faults.push(nameless);
+  else if (!providers.includes(asked.provider))
+    progress(
+      `warning: the Sentinel's reaper has no credentials for ${asked.provider}: nobody but hive agent destroy deletes this server at its end (docs/watch.md)`,
+    );
   faults.push(...(found.ok ? [] : found.faults), ...(order.ok ? [] : order.faults));
   if (faults.length > 0 || !order.ok || !found.ok) throw new CommandFailure(stands, { faults });
-  return { order: order.value, gathered: { ...found.value, ground: { ...found.value.ground, budget } } };
+  return { order: order.value, gathered: found.value, budget };
 }
 
 /**
@@ -109,11 +135,15 @@ async function makeKnown(
   order: AgentOrder,
   { folder }: AgentSources,
   { ground, secrets }: Gathered,
+  budget: Budget,
 ): Promise<void> {
   const { name, kind, size, mode, idempotent, ttlSec, provider } = order;
-  const config = agentStackConfig(configNamespace, order, folder, ground);
+  const sshKey = order.transport === "ssh" ? await sentinel.sshKey() : undefined;
+  const sentinelOfIt = { ...ground.sentinel, sshKey };
+  const config = agentStackConfig(configNamespace, order, folder, { ...ground, sentinel: sentinelOfIt }, budget);
   const { default: ssh2 } = await import("ssh2");
-  const { private: sshPrivateKey } = ssh2.utils.generateKeyPairSync("ed25519");
+  // Named for its stack: policy server-key-own refuses it in every other one.
+  const { private: sshPrivateKey } = ssh2.utils.generateKeyPairSync("ed25519", { comment: stackOfAgent(name) });
   refuseFaults(config, { ...secrets, sshPrivateKey });
   const id = serverIdOf(order, ground.place, heavyAgentHostname(name));
   const minted = await sentinel.register({
@@ -131,7 +161,7 @@ async function makeKnown(
       ["config", "set", `${configNamespace}:${key}`, "--secret", "--stack", session.target.stack],
       value,
     );
-  writeAgentSettings(session.target.kind, name, config);
+  writeAgentSettings(session.target.kind, name, { ...config, [`${configNamespace}:registration`]: minted.id });
 }
 
 /** Everything that the stack's program would refuse, before the Sentinel is told. @throws CommandFailure */

@@ -1,25 +1,28 @@
-import { configNamespace } from "../../../components/shared/genesisConfig.ts";
 import { fault } from "../../../components/shared/check.ts";
 import { checkSize, describeSize, type VpsSize } from "../../../components/shared/vps/sizing.ts";
-import { changeAgent, hasSettings, noSettings } from "../../agents/store.ts";
+import { renewBudget } from "../../agents/budget.ts";
+import { usable } from "../../agents/registrationKey.ts";
+import { changeAgent, hasSettings, noSettings, sizeIn } from "../../agents/store.ts";
 import { stackOfAgent } from "../../args/stacks.ts";
 import type { Invocation } from "../../args/parse.ts";
+import type { Session } from "../../engine/session.ts";
 import { CommandFailure } from "../../output/failure.ts";
 import { ask, print, printJson, progress } from "../../output/terminal.ts";
 import type { AgentSeen } from "../../sentinel/answers.ts";
 import { reachSentinel } from "../../sentinel/reach.ts";
 import { bringUp } from "../bringUp.ts";
-import { withContext } from "../context.ts";
-import { readyForChange } from "../ready.ts";
+import { type Context, withContext } from "../context.ts";
+import { type Plan, previewed } from "../loss.ts";
+import { readyForChange, readyToRegister } from "../ready.ts";
 
 /**
- * `hive agent resize`: the server gets another size (a guest in place, an instance at Lightsail anew) and a key of its own;
- * what it may have begun is interrupted, or begins again where the agent is idempotent. Cut off, the same command goes on.
+ * `hive agent resize`: the server gets another size, a guest in place, an instance at Lightsail anew and with a key of its
+ * own. What was begun on a server that is made anew is interrupted, or begins again where the agent is idempotent. Refused,
+ * nothing is changed; cut off, the same command goes on.
  */
 export async function resize(invocation: Invocation): Promise<number> {
   const [name = ""] = invocation.positionals;
   const { target, dryRun, json } = invocation;
-  const stack = stackOfAgent(name);
   if (!hasSettings(target, name)) throw noSettings(target, name);
   return withContext(
     invocation,
@@ -28,6 +31,7 @@ export async function resize(invocation: Invocation): Promise<number> {
       try {
         const agent = await sentinel.agent(name);
         if (agent === undefined) throw new CommandFailure(`the Sentinel knows no agent ${name}: hive agent list`);
+        usable(name, await sentinel.registration(name));
         const size = sizeToBe(agent, invocation.values["size"]);
         const what = `${name}: ${agent.size} to ${size} (${describeSize(size)})`;
         if (dryRun) {
@@ -36,14 +40,9 @@ export async function resize(invocation: Invocation): Promise<number> {
           return 0;
         }
         await confirm(invocation, name, what);
-        const { key } = await sentinel.mint(name);
-        changeAgent(target, name, { size });
-        const session = await context.open();
-        await session.engine(
-          ["config", "set", `${configNamespace}:registrationKey`, "--secret", "--stack", stack],
-          key,
-        );
-        const document = await bringUp(context, await readyForChange(context, invocation, session));
+        const { session, plan } = await planned(context, invocation, name, size);
+        await readyToRegister(context, session, name, plan);
+        const document = await bringUp(context, session);
         await sentinel.resize(name, size);
         if (json) await printJson({ ...document, agent: name, from: agent.size, to: size });
         else progress(`${what}: done`);
@@ -52,8 +51,28 @@ export async function resize(invocation: Invocation): Promise<number> {
         close();
       }
     },
-    { stack },
+    { stack: stackOfAgent(name) },
   );
+}
+
+/** Writes the size into the settings and plans the update; what refuses it takes the size back. */
+async function planned(
+  context: Context,
+  invocation: Invocation,
+  name: string,
+  size: VpsSize,
+): Promise<{ readonly session: Session; readonly plan: Plan }> {
+  const { target } = invocation;
+  const before = sizeIn(target, name);
+  renewBudget(target, name);
+  changeAgent(target, name, { size });
+  try {
+    const session = await readyForChange(context, invocation, await context.open());
+    return { session, plan: await previewed(session) };
+  } catch (error) {
+    changeAgent(target, name, { size: before });
+    throw error;
+  }
 }
 
 /** The size that was named, else the Sentinel's proposal. Pure. @throws CommandFailure */

@@ -3,10 +3,10 @@ import { stringify } from "yaml";
 import { checked, fault } from "../check.ts";
 import type { Checked, Fault } from "../faults.ts";
 import { isAddress, isLoopback, isNetwork, type RolePlan } from "./agentPeers.ts";
-import { agentPaths } from "./agentUnit.ts";
+import { agentPathsIn, keeperFolders, type AgentPart, type AgentPlace } from "./agentPlace.ts";
 import type { Release } from "./installScripts.ts";
 import type { KeeperConfigInput } from "./keeperConfig.ts";
-import { planKeeper } from "./keeperInstall.ts";
+import { planKeeper, type KeeperPart } from "./keeperInstall.ts";
 import { checkKeeperConfig } from "./parseKeeperConfig.ts";
 import { checkRunnerConfig, type RunnerConfigInput } from "./runnerConfig.ts";
 import { checkSentinelConfig, type SentinelConfigInput } from "./sentinelConfig.ts";
@@ -15,7 +15,7 @@ import { planRunner, planSentinel } from "./throwawayInstall.ts";
 /** What all roles have in common. */
 interface CommonSpec {
   readonly release: Release;
-  /** Names of the secrets; each becomes a file of that name below {@link agentPaths.secrets}. */
+  /** Names of the secrets; each becomes the file of that name that {@link agentSecretFile} says. */
   readonly secretNames: readonly string[];
   /** Further addresses that it may speak with, IPv4 or IPv6, with or without a prefix length. */
   readonly allow: readonly string[];
@@ -27,13 +27,20 @@ export type AgentRoleConfig =
   | {
       /** @default "keeper" */
       readonly role?: "keeper" | undefined;
-      /** `arbiter` where the GPU is, `host` where the VMs are; a machine has one side, and a second one is refused. */
+      /** `arbiter` where the GPU is, `host` where the VMs are; a machine has each of them once. */
       readonly side: "arbiter" | "host";
+      /**
+       * Whether the arbiter is on the machine of the host side, because the card is not passed through: its unit, files
+       * and folders then have names of their own (`hive-agent-arbiter`). @default false
+       */
+      readonly besideHost?: boolean | undefined;
       /** The agent's configuration. It names files of secrets ({@link agentSecretFile}) and holds none itself. */
       readonly config: KeeperConfigInput;
     }
   | { readonly role: "runner"; readonly side?: undefined; readonly config: RunnerConfigInput }
   | { readonly role: "sentinel"; readonly side?: undefined; readonly config: SentinelConfigInput };
+
+type KeeperSpec = Extract<AgentRoleConfig, { readonly side: "arbiter" | "host" }>;
 
 /** Plain arguments of an agent. */
 export type AgentSpec = CommonSpec & AgentRoleConfig;
@@ -45,9 +52,26 @@ export interface AgentPlan {
   readonly config: string;
 }
 
-/** Where a secret's file is, for the `…File` properties of the configuration. */
-export function agentSecretFile(name: string): string {
-  return `${agentPaths.secrets}/${name}`;
+/** Where a secret's file is, for the `…File` properties of the configuration of an agent in its place. */
+export function agentSecretFile(name: string, place: AgentPlace = {}): string {
+  return `${agentPathsIn(place).secrets}/${name}`;
+}
+
+function keeperPart(spec: KeeperSpec): KeeperPart {
+  return spec.side === "host"
+    ? { role: "keeper", side: spec.side }
+    : { role: "keeper", side: spec.side, besideHost: spec.besideHost };
+}
+
+/** What is installed: the role, its side and its place. */
+export function partOf(spec: AgentRoleConfig): AgentPart {
+  return spec.role === "runner" || spec.role === "sentinel" ? { role: spec.role } : keeperPart(spec);
+}
+
+/** The agent itself knows the folders of the first place alone; in the second one its configuration names them. */
+function withFolders(spec: AgentSpec): AgentSpec {
+  if (spec.side !== "arbiter" || spec.besideHost !== true) return spec;
+  return { ...spec, config: { ...spec.config, paths: { ...keeperFolders(spec), ...spec.config.paths } } };
 }
 
 function networkFaults(spec: AgentSpec, { peers, callers }: RolePlan): Fault[] {
@@ -72,9 +96,13 @@ function secretFaults(spec: AgentSpec, { secretFiles }: RolePlan): Fault[] {
       faults.push(fault("secrets", name, "names of lower-case letters, digits, dots and dashes", "Rename it."));
     }
   });
+  // Those of the other place come and go with the other agent.
+  const place = partOf(spec);
+  const [own, others] = [place, { besideHost: place.besideHost !== true }].map((each) => agentSecretFile("", each));
   for (const [property, file] of secretFiles) {
-    const [, name] = file?.startsWith(`${agentPaths.secrets}/`) === true ? file.split(`${agentPaths.secrets}/`) : [];
-    if (name !== undefined && !spec.secretNames.includes(name)) {
+    const folder = [own, others].find((each) => each !== undefined && file?.startsWith(each) === true);
+    const name = folder === undefined ? undefined : file?.slice(folder.length);
+    if (name !== undefined && (folder !== own || !spec.secretNames.includes(name))) {
       const known = spec.secretNames.length === 0 ? "none is given" : spec.secretNames.join(", ");
       faults.push(fault(property, file, `a secret of \`secrets\` (${known})`, "Give it there, or correct the path."));
     }
@@ -92,12 +120,13 @@ function roleOf(spec: AgentRoleConfig): Checked<RolePlan> {
     case "sentinel":
       return planned(checkSentinelConfig(spec.config), planSentinel);
     default:
-      return planned(checkKeeperConfig(spec.config), (config) => planKeeper(spec.side, config));
+      return planned(checkKeeperConfig(spec.config), (config) => planKeeper(keeperPart(spec), config));
   }
 }
 
 /** Plans an installation. @returns its texts, or every fault of the arguments with property paths (`config.…`). */
-export function planAgent(spec: AgentSpec): Checked<AgentPlan> {
+export function planAgent(given: AgentSpec): Checked<AgentPlan> {
+  const spec = withFolders(given);
   const faults: Fault[] = [];
   const { version, sha256 } = spec.release;
   if (!/^\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.-]+)?$/.test(version)) {
@@ -108,6 +137,9 @@ export function planAgent(spec: AgentSpec): Checked<AgentPlan> {
   }
   if (!Number.isInteger(spec.healthSec) || spec.healthSec < 5 || spec.healthSec > 600) {
     faults.push(fault("healthSec", spec.healthSec, "a whole number from 5 to 600 s", "Write seconds."));
+  }
+  if (spec.side === "host" && spec.besideHost === true) {
+    faults.push(fault("besideHost", true, "false for the host side", "Set it for the arbiter of the same machine."));
   }
   const role = roleOf(spec);
   if (!role.ok) {

@@ -7,28 +7,7 @@
  * 1.9, with pinning 2.1, with a real-time class 2.2, with a serial watchdog 0.2 more; arbiter 2.6, with the checkpoint
  * rung 2.9. What keeps a side above 2.0 is said at {@link capabilities}, {@link devices} and {@link renderUnit}.
  */
-
-/** Folders and files of an installed agent. */
-export const agentPaths = {
-  /** Releases, the links to them, and the mark of the stack that owns them. */
-  root: "/opt/hive-agent",
-  config: "/etc/hive-agent",
-  secrets: "/etc/hive-agent/secrets",
-  state: "/var/lib/hive-agent",
-  runtime: "/run/hive-agent",
-  log: "/var/log/hive-agent",
-  /** Where the tarball arrives, writable by the login user. */
-  upload: "/var/cache/hive-agent",
-  units: "/etc/systemd/system",
-} as const;
-
-/** Roles of the agent, as its first argument names them. */
-export type AgentRole = "keeper" | "runner" | "sentinel";
-
-/** What is on one machine: a role, and of the Keeper one of its two sides. */
-export type AgentPart =
-  | { readonly role: "keeper"; readonly side: "arbiter" | "host" }
-  | { readonly role: "runner" | "sentinel"; readonly side?: undefined };
+import { agentConfigFile, agentFolderName, agentPathsIn, type AgentPlace, type AgentRole } from "./agentPlace.ts";
 
 /** What one side of the Keeper needs of its unit. */
 export type KeeperUnit = {
@@ -40,6 +19,8 @@ export type KeeperUnit = {
       readonly side: "arbiter";
       /** Whether a service is moved down by the driver's checkpoint. */
       readonly checkpoint: boolean;
+      /** Whether it is in the second place of a machine that has the host side. @default false */
+      readonly besideHost?: boolean | undefined;
     }
   | {
       readonly side: "host";
@@ -51,16 +32,6 @@ export type KeeperUnit = {
       readonly serialDevice?: string | undefined;
     }
 );
-
-/** Name of the unit of a role. */
-export function agentUnitName(role: AgentRole): string {
-  return `hive-agent-${role}.service`;
-}
-
-/** Configuration file of a role. */
-export function agentConfigFile(role: AgentRole): string {
-  return `${agentPaths.config}/${role}.yaml`;
-}
 
 /** Exit status of an agent whose configuration is refused (sysexits.h EX_CONFIG): starting it again cannot help. */
 export const configRefused = 78;
@@ -115,6 +86,8 @@ function systemCalls(unit: KeeperUnit): readonly string[] {
 /** What differs from one unit of the agent to another; everything else is the same for all. */
 export interface UnitParts {
   readonly role: AgentRole;
+  /** @default the first one of its machine */
+  readonly place?: AgentPlace;
   readonly description: string;
   /** Units that it starts after, if they are there. */
   readonly after: readonly string[];
@@ -157,10 +130,11 @@ export const refusedCalls =
  * - `RootDirectory`: it needs the machine's own libcuda and sockets.
  */
 export function renderUnit(parts: UnitParts): string {
-  const { role, stop } = parts;
+  const { role, stop, place = {} } = parts;
+  const [folder, { root }] = [agentFolderName(place), agentPathsIn(place)];
   return `[Unit]
 Description=${parts.description}
-Documentation=file://${agentPaths.root}/current/
+Documentation=file://${root}/current/
 Wants=network-online.target
 After=${["network-online.target", ...parts.after].join(" ")}
 ${(parts.before ?? []).map((unit) => `Before=${unit}\n`).join("")}# A crash loop ends after a minute or two, visibly; RestartSec lets the limit be reached.
@@ -170,7 +144,7 @@ StartLimitBurst=60
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStart=${agentPaths.root}/current/bin/hive-agent ${parts.command} --config ${agentConfigFile(role)}
+ExecStart=${root}/current/bin/hive-agent ${parts.command} --config ${agentConfigFile(role, place)}
 # Reads the configuration anew; a wrong one is refused in the log, and the running one stays.
 ExecReload=/bin/kill -HUP $MAINPID
 # Fed only after a completed decision loop. A hung loop has nothing to tidy up: it starts again and recovers.
@@ -182,13 +156,13 @@ RestartPreventExitStatus=${String(configRefused)}
 TimeoutStartSec=30
 # ${stop.why}
 TimeoutStopSec=${String(stop.sec)}
-StateDirectory=hive-agent/${role}
+StateDirectory=${folder}/${role}
 StateDirectoryMode=0700
 # ${parts.runtimeWhy}
-RuntimeDirectory=hive-agent/${role}
+RuntimeDirectory=${folder}/${role}
 RuntimeDirectoryMode=0755
 RuntimeDirectoryPreserve=restart
-${parts.logs ? "LogsDirectory=hive-agent\nLogsDirectoryMode=0700\n" : ""}UMask=0077
+${parts.logs ? `LogsDirectory=${folder}\nLogsDirectoryMode=0700\n` : ""}UMask=0077
 
 # It must act while the machine is full: never swapped out, scheduled before the load, killed last.
 MemoryMax=${parts.memoryMax}
@@ -240,6 +214,7 @@ export function renderKeeperUnit(unit: KeeperUnit): string {
   const arbiter = side === "arbiter";
   return renderUnit({
     role,
+    place: arbiter ? { besideHost: unit.besideHost } : {},
     description: `Hive ${role}, ${side} side`,
     after: [arbiter ? "nvidia-persistenced.service" : "pve-cluster.service"],
     command: `${role} --side ${side}`,

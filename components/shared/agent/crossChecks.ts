@@ -70,6 +70,15 @@ function hostFaults(host: Raw): Fault[] {
     const value = show(pressure.availableAbove) ?? formatMiB(above);
     faults.push({ property: "host.memoryPressure.availableAbove", value, limit, fix: "Leave room between the two." });
   }
+  if (mapping(host.handoff).enabled === true && mapping(host.link).vmid === null) {
+    const fix = "Disable the handoff, or name the VM that the arbiter lives in as link.vmid.";
+    faults.push({
+      property: "host.handoff.enabled",
+      value: "true, and link.vmid null",
+      limit: "an arbiter in a VM",
+      fix,
+    });
+  }
   if (mapping(host.handoff).enabled === true && guests.filter((guest) => guest.gpuContender === true).length < 2) {
     const fix = "Mark the guests that the GPU may move between, or disable the handoff.";
     faults.push({ property: "host.handoff.enabled", value: "true", limit: "two guests with gpuContender", fix });

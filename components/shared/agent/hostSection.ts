@@ -62,8 +62,8 @@ const pinning = strict({
 
 const link = strict({
   connect: hostPort,
-  /** The VM that the arbiter lives in (design §4: The Brain has the GPU). */
-  vmid: vmid.default(100),
+  /** The VM that the arbiter lives in (design §4: The Brain has the GPU); null where it is on this host. */
+  vmid: vmid.nullable().default(100),
   pskFile: secretFile,
   /** How long a constraint sent to the arbiter holds, s. */
   leaseSec: whole(3, 3600, "Write seconds.").default(15),

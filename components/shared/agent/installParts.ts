@@ -1,8 +1,8 @@
 /** What the agent's install scripts share: POSIX shell, run as root on the machine that gets the agent. Pure. */
 import { shellVariables } from "../shell.ts";
-import { agentConfigFile, agentPaths, agentUnitName, type AgentPart } from "./agentUnit.ts";
+import { agentConfigFile, agentPathsIn, agentUnitName, type AgentPart } from "./agentPlace.ts";
 
-/** What every script is told. One machine has one part of the agent: two would share links and folders. */
+/** What every script is told. A place on a machine has one part of the agent: two would share links and folders. */
 export type InstallContext = AgentPart & {
   /** Who may change the installation: `project/stack`. */
   readonly owner: string;
@@ -12,7 +12,7 @@ export type InstallContext = AgentPart & {
   readonly steadySec: number;
 };
 
-/** What the mark on a machine says of the part that it has. */
+/** What the mark in a place says of the part that it has. */
 export function partName({ role, side }: AgentPart): string {
   return side ?? role;
 }
@@ -29,6 +29,9 @@ export interface Places {
   readonly config_file: string;
   readonly secrets: string;
   readonly uploads: string;
+  readonly state: string;
+  readonly runtime: string;
+  readonly log: string;
   /** Times are in hundredths of a second, as the kernel's uptime is. */
   readonly HIVE_HEALTH_CS: number;
   readonly HIVE_STEADY_CS: number;
@@ -40,18 +43,19 @@ export function scriptHead(
   used: readonly (keyof Places)[],
   own: Readonly<Record<string, string | number>> = {},
 ): string {
+  const { root, units, secrets, upload, state, runtime, log } = agentPathsIn(context);
+  const unit = agentUnitName(context.role, context);
   const places: Places = {
-    unit: agentUnitName(context.role),
-    unit_file: `${agentPaths.units}/${agentUnitName(context.role)}`,
-    config_file: agentConfigFile(context.role),
-    secrets: agentPaths.secrets,
-    uploads: agentPaths.upload,
+    unit,
+    unit_file: `${units}/${unit}`,
+    config_file: agentConfigFile(context.role, context),
+    ...{ secrets, uploads: upload, state, runtime, log },
     HIVE_HEALTH_CS: Math.round(context.healthSec * 100),
     HIVE_STEADY_CS: Math.round(context.steadySec * 100),
   };
   return `set -eu
 umask 077
-${shellVariables({ HIVE_OWNER: context.owner, HIVE_SIDE: partName(context), root: agentPaths.root, ...Object.fromEntries(used.map((name) => [name, places[name]])), ...own })}
+${shellVariables({ HIVE_OWNER: context.owner, HIVE_SIDE: partName(context), root, ...Object.fromEntries(used.map((name) => [name, places[name]])), ...own })}
 say() { printf 'hive-agent: %s\\n' "$*" >&2; }
 fail() {
   say "$*"
@@ -75,17 +79,27 @@ if other_side; then
 fi
 `;
 
-/** Why a machine that has another part is left alone, as the script says it. */
+/** Why a place that has another part is left alone, as the script says it. */
 function refusal({ role }: AgentPart): string {
   const has = '$(cat "$root/side")';
   return role === "keeper"
-    ? `this machine has the Keeper's ${has} side, and one machine has one side; nothing was changed: remove that agent first, or give the $HIVE_SIDE side a machine of its own`
+    ? `this machine has another agent ($root: ${has}); nothing was changed: remove that one first, give the $HIVE_SIDE side a machine of its own, or, for the Keeper's two sides on one machine, install the arbiter with besideHost`
     : `this machine has another agent (${has}), and one machine has one; nothing was changed: remove that agent first, or give the ${role} a machine of its own`;
+}
+
+/** Stops where the other place of the machine has an arbiter already: two would both hold the one card. */
+function onlyArbiter({ side, besideHost = false }: AgentPart): string {
+  if (side !== "arbiter") return "";
+  const other = agentPathsIn({ besideHost: !besideHost }).root;
+  return `if [ "$(cat ${other}/side 2>/dev/null)" = "$HIVE_SIDE" ]; then
+  fail "this machine has an arbiter already (${other}), and the card has one; nothing was changed: remove that one first"
+fi
+`;
 }
 
 /** Makes our folder with the mark of stack and side in it, in one step, and stops at a stranger's. */
 export function claiming(part: AgentPart): string {
-  return `if [ ! -e "$root" ]; then
+  return `${onlyArbiter(part)}if [ ! -e "$root" ]; then
   rm -rf "$root.new"
   mkdir -p "$root.new"
   chmod 755 "$root.new"

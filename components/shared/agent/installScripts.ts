@@ -2,12 +2,12 @@
  * Scripts that install, upgrade, roll back and remove the agent on one machine, as root. Pure; POSIX shell, free of
  * findings of shellcheck. Each may be killed at any point: the next run goes on from what it finds.
  *
- * Below {@link agentPaths.root}: `owner` (whose it is), `side` (which), one folder for each release, `current` (a link
+ * Below `root` ({@link agentPathsIn}): `owner` (whose it is), `side` (which), one folder for each release, `current` (a link
  * to the one that runs), `proven/` (release, configuration and unit of the last one that was healthy), `previous` (the
  * one before it).
  */
 import { shellWord } from "../shell.ts";
-import { agentPaths } from "./agentUnit.ts";
+import { agentPathsIn, type AgentPlace } from "./agentPlace.ts";
 import {
   activation,
   claiming,
@@ -38,8 +38,8 @@ export function releaseName(release: Release): string {
 }
 
 /** Where the tarball of a release arrives. */
-export function uploadFile(release: Release): string {
-  return `${agentPaths.upload}/hive-agent-${releaseName(release)}.tar.gz`;
+export function uploadFile(release: Release, place: AgentPlace = {}): string {
+  return `${agentPathsIn(place).upload}/hive-agent-${releaseName(release)}.tar.gz`;
 }
 
 /** Secrets as {@link renderPrepareStep} reads them from its standard input: a line `name base64` for each. */
@@ -124,7 +124,7 @@ remove() {
   rm -f "$unit_file" "$unit_file.new"
   systemctl daemon-reload
   systemctl reset-failed "$unit" 2>/dev/null || true
-  rm -rf "$config_file" "$config_file.new" "$config_file.check" ${agentPaths.state} ${agentPaths.runtime} ${agentPaths.log}
+  rm -rf "$config_file" "$config_file.new" "$config_file.check" "$state" "$runtime" "$log"
   find "$root" -mindepth 1 -maxdepth 1 ! -name owner ! -name side -exec rm -rf {} +
 }
 `;
@@ -226,12 +226,12 @@ export function renderInstallStep(
     HIVE_RELEASE: releaseName(input.release),
     HIVE_VERSION: input.release.version,
     HIVE_SHA256: input.release.sha256,
-    HIVE_UPLOAD: uploadFile(input.release),
+    HIVE_UPLOAD: uploadFile(input.release, context),
     HIVE_CONFIG: input.config,
     HIVE_UNIT: input.unit,
     HIVE_SECRETS: input.secretNames.toSorted().join(" "),
   };
-  const removed = ["unit", "unit_file", "config_file"] as const;
+  const removed = ["unit", "unit_file", "config_file", "state", "runtime", "log"] as const;
   const places = [...removed, "secrets", "uploads", "HIVE_HEALTH_CS", "HIVE_STEADY_CS"] as const;
   return {
     create: `${scriptHead(context, places, own)}${replacing}${activation}${removal}${unpacking}${proving}${forgetting}${claiming(context)}# A run that was cut off between the two moves of prove.

@@ -1,12 +1,13 @@
 /** What the Keeper's part of an installation is: its peers, its secrets' files, its unit. Pure. */
 import { fault } from "../check.ts";
 import type { Fault } from "../faults.ts";
-import type { Peer, RolePlan } from "./agentPeers.ts";
-import { agentPaths, renderKeeperUnit, type KeeperUnit } from "./agentUnit.ts";
+import { isLoopback, type Peer, type RolePlan } from "./agentPeers.ts";
+import { keeperFolders, type AgentPart } from "./agentPlace.ts";
+import { renderKeeperUnit, type KeeperUnit } from "./agentUnit.ts";
 import type { ArbiterConfig, HostConfig, KeeperConfig } from "./keeperConfig.ts";
 
-/** A side of the Keeper. */
-type Side = KeeperUnit["side"];
+/** An installed side of the Keeper. */
+export type KeeperPart = Extract<AgentPart, { readonly role: "keeper" }>;
 
 function hostOf(url: string): string {
   return new URL(url).hostname.replace(/^\[|\]$/g, "");
@@ -46,16 +47,14 @@ function startFaults(config: KeeperConfig): Fault[] {
   );
 }
 
-function unitOf(side: Side, config: KeeperConfig, network: readonly string[]): KeeperUnit {
-  const base = { role: "keeper", network } as const;
-  if (side === "arbiter") {
+function unitOf(part: KeeperPart, config: KeeperConfig, network: readonly string[]): KeeperUnit {
+  if (part.side === "arbiter") {
     const services = config.arbiter?.services ?? [];
-    return { ...base, side, checkpoint: services.some(({ rungs }) => rungs.includes("checkpoint")) };
+    return { ...part, network, checkpoint: services.some(({ rungs }) => rungs.includes("checkpoint")) };
   }
   const { pinning, watchdog } = config.host ?? {};
   return {
-    ...base,
-    side,
+    ...{ role: part.role, side: part.side, network },
     pinning: pinning !== undefined,
     realtime: (pinning?.realtimePriority ?? 0) > 0,
     serialDevice: watchdog?.type === "serial" ? watchdog.device : undefined,
@@ -76,12 +75,12 @@ function secretFiles({ host, arbiter }: KeeperConfig): readonly [string, string 
   ];
 }
 
-function sideFaults(side: Side, { side: written, paths }: KeeperConfig): Fault[] {
+function sideFaults(part: KeeperPart, { side: written, paths }: KeeperConfig): Fault[] {
   const faults: Fault[] = [];
-  if (written !== side) {
-    faults.push(fault("config.side", written, `${side}, as \`side\` says`, "Let both say the same."));
+  if (written !== part.side) {
+    faults.push(fault("config.side", written, `${part.side}, as \`side\` says`, "Let both say the same."));
   }
-  const own = { state: `${agentPaths.state}/keeper`, runtime: `${agentPaths.runtime}/keeper`, log: agentPaths.log };
+  const own = keeperFolders(part);
   for (const key of ["state", "runtime", "log"] as const) {
     if (paths[key] !== own[key]) faults.push(movedFault(key, paths[key], own[key]));
   }
@@ -95,18 +94,19 @@ export function movedFault(key: string, path: string, own: string): Fault {
 }
 
 /** The Keeper's part, from a configuration that is valid in itself. */
-export function planKeeper(side: Side, config: KeeperConfig): RolePlan {
+export function planKeeper(part: KeeperPart, config: KeeperConfig): RolePlan {
   const { arbiter, host } = config;
-  const ofArbiter = side === "arbiter" && arbiter !== undefined ? arbiterPeers(arbiter) : [];
+  const ofArbiter = part.side === "arbiter" && arbiter !== undefined ? arbiterPeers(arbiter) : [];
+  const listen = part.side === "arbiter" ? arbiter?.link?.listen : undefined;
   return {
-    peers: [...ofArbiter, ...(side === "host" && host !== undefined ? hostPeers(host) : [])],
+    peers: [...ofArbiter, ...(part.side === "host" && host !== undefined ? hostPeers(host) : [])],
     callers:
-      arbiter?.link !== undefined && side === "arbiter"
-        ? { who: "the address of the host side", why: "Name it: it connects to this side's link." }
-        : undefined,
+      listen === undefined || isLoopback(listen.host)
+        ? undefined
+        : { who: "the address of the host side", why: "Name it: it connects to this side's link." },
     secretFiles: secretFiles(config),
-    before: sideFaults(side, config),
+    before: sideFaults(part, config),
     after: startFaults(config),
-    unit: (network) => renderKeeperUnit(unitOf(side, config, network)),
+    unit: (network) => renderKeeperUnit(unitOf(part, config, network)),
   };
 }

@@ -1,6 +1,7 @@
 /**
  * The Keeper's two configurations, computed from the estate (design §5): the host side on the Proxmox host, the arbiter
- * in the VM that has the GPU. Addresses, cores, floors and mappings are the plan's; nothing is typed twice.
+ * in the VM that has the GPU, or on the host where no VM is given one. Addresses, cores, floors and mappings are the
+ * plan's; nothing is typed twice.
  */
 import { checked, fault } from "../check.ts";
 import { formatCpuList } from "../cpuList.ts";
@@ -9,6 +10,7 @@ import type { GenesisPlan } from "../genesisPlan.ts";
 import type { GenesisSettings } from "../genesisSettings.ts";
 import type { Machine } from "../machines.ts";
 import { agentSecretFile, planAgent } from "./agentPlan.ts";
+import type { AgentPlace } from "./agentPlace.ts";
 import type { Release } from "./installScripts.ts";
 import type { KeeperConfigInput } from "./keeperConfig.ts";
 import { keeperProperty, type KeeperSettings } from "./keeperSettings.ts";
@@ -25,14 +27,19 @@ interface KeeperSidePlan {
   readonly allow: readonly string[];
 }
 
+/** The VM that has the GPU, and the arbiter. */
+interface KeeperVm {
+  readonly vmid: number;
+  /** Where it is reached by SSH, on the LAN. */
+  readonly address: string;
+  readonly hostKey?: string | undefined;
+}
+
 export interface KeeperPlan {
   readonly tarball: string;
   readonly release: Release;
-  /** VM of the arbiter. */
-  readonly vmid: number;
-  /** Where that VM is reached by SSH, on the LAN. */
-  readonly address: string;
-  readonly hostKey?: string | undefined;
+  /** VM of the arbiter; undefined where it is on the host. */
+  readonly vm: KeeperVm | undefined;
   /** Longest wait for a healthy agent, s. */
   readonly healthSec: number;
   readonly host: KeeperSidePlan;
@@ -48,7 +55,7 @@ export const keeperSecretNames = {
   watchdogKey: "esp32.key",
 } as const;
 
-/** Port of the arbiter's link, on the private network alone. */
+/** Port of the arbiter's link, on the private network or the host's loopback alone. */
 const linkPort = 8741;
 /** Proxmox's own API on the loopback: the token never leaves the host, and the node's certificate is valid for it. */
 const proxmoxUrl = "https://127.0.0.1:8006";
@@ -110,10 +117,26 @@ function pinningOf({ machines, pins }: GenesisPlan) {
     : { pinning: { vmid: trading.id, cpus: formatCpuList(cpus), realtimePriority: 1 } };
 }
 
-/** The arbiter's machine: the one that has the GPU; where the host has none, the first that would serve models. */
-function arbiterMachine({ machines, devices }: GenesisPlan): Machine | undefined {
+/** Where the arbiter runs and listens, and who may come there. */
+interface ArbiterGround {
+  readonly vm: { readonly vmid: number; readonly address: string } | undefined;
+  /** Address that it listens on. */
+  readonly listen: string;
+  /** Addresses beside the loopback that its unit may speak with. */
+  readonly allow: readonly string[];
+}
+
+/** A card that the plan gives to no VM stays with the host, and so does the arbiter. Undefined: the VM is out of reach. */
+function groundOf({ machines, devices, addresses }: Estate): ArbiterGround | undefined {
   const owner = devices.find(({ device }) => device === "gpu")?.owner;
-  return machines.find(({ id, role, kind }) => (owner === undefined ? role === "ai" && kind === "vm" : id === owner));
+  if (owner === undefined) return { vm: undefined, listen: "127.0.0.1", allow: [] };
+  const addressOf = (network: string): string | undefined =>
+    addresses.nics.find((nic) => nic.machine === owner && nic.network === network)?.address;
+  const [lan, inner] = [addressOf("lan"), addressOf("private")];
+  const host = addresses.networks.find(({ name }) => name === "private")?.hostAddress?.split("/")[0];
+  const there = machines.some(({ id }) => id === owner);
+  if (!there || lan === undefined || inner === undefined || host === undefined) return undefined;
+  return { vm: { vmid: owner, address: lan }, listen: inner, allow: [host] };
 }
 
 type Estate = Omit<GenesisPlan, "keeper">;
@@ -124,19 +147,17 @@ export function keeperOfGenesis(
   keeper: KeeperSettings,
   plan: Estate,
 ): Checked<KeeperPlan> {
-  const machine = arbiterMachine(plan);
-  const addressOf = (network: string): string | undefined =>
-    plan.addresses.nics.find((nic) => nic.machine === machine?.id && nic.network === network)?.address;
-  const [lan, inner] = [addressOf("lan"), addressOf("private")];
-  const hostAddress = plan.addresses.networks.find(({ name }) => name === "private")?.hostAddress?.split("/")[0];
-  if (machine === undefined || lan === undefined || inner === undefined || hostAddress === undefined) {
-    const limit = "an estate with a VM for the GPU's arbiter, on the LAN and the private network with the host";
-    return { ok: false, faults: [fault("keeper", machine?.id ?? "none", limit, "Leave the section out.")] };
+  const ground = groundOf(plan);
+  if (ground === undefined) {
+    const limit = "an estate whose VM with the GPU is on the LAN and on the private network with the host";
+    return { ok: false, faults: [fault("keeper", "given", limit, "Leave the section out.")] };
   }
-  const gpu = plan.devices.find(({ device, owner }) => device === "gpu" && owner === machine.id);
-  const contenders = gpu === undefined ? [] : [...new Set([machine.id, ...gpu.contenders])];
-  const listen = `${inner}:${String(linkPort)}`;
-  const pskFile = agentSecretFile(keeperSecretNames.linkKey);
+  const { vm } = ground;
+  const gpu = plan.devices.find(({ device, owner }) => device === "gpu" && owner !== undefined);
+  const contenders = vm === undefined || gpu === undefined ? [] : [...new Set([vm.vmid, ...gpu.contenders])];
+  const listen = `${ground.listen}:${String(linkPort)}`;
+  const place = { besideHost: vm === undefined };
+  const keyFile = (where: AgentPlace): string => agentSecretFile(keeperSecretNames.linkKey, where);
   const watchdogKey = agentSecretFile(keeperSecretNames.watchdogKey);
   const { services = [...defaultServices], muse, scan, thermal, power, fingerprint, watchdog, room } = keeper;
   // What is undefined is not written to the file.
@@ -154,7 +175,7 @@ export function keeperOfGenesis(
           ...trust,
         },
         guests: plan.machines.map((each) => guestOf(each, contenders)),
-        link: { connect: listen, vmid: machine.id, pskFile },
+        link: { connect: listen, vmid: vm?.vmid ?? null, pskFile: keyFile({}) },
         ...pinningOf(plan),
         ...(watchdog === undefined ? {} : { watchdog: watchdogSection(watchdog, watchdogKey) }),
         ...(room === undefined ? {} : { room }),
@@ -174,8 +195,9 @@ export function keeperOfGenesis(
       side: "arbiter",
       arbiter: {
         services,
+        // Whether the host itself has a card is not the plan's to know: the arbiter looks for one.
         ...(gpu === undefined ? {} : { gpu: { index: 0 } }),
-        link: { listen, pskFile },
+        link: { listen, pskFile: keyFile(place) },
         muse,
         scan,
         thermal,
@@ -183,13 +205,14 @@ export function keeperOfGenesis(
       },
     },
     secretNames: [keeperSecretNames.linkKey],
-    allow: [hostAddress],
+    allow: ground.allow,
   };
   const release = { version: keeper.version, sha256: keeper.sha256 };
   const healthSec = keeper.healthSec ?? 60;
   const faults: Fault[] = [];
   for (const side of ["host", "arbiter"] as const) {
-    const planned = planAgent({ side, release, healthSec, ...{ host, arbiter }[side] });
+    const where = side === "arbiter" ? place : {};
+    const planned = planAgent({ side, ...where, release, healthSec, ...{ host, arbiter }[side] });
     if (!planned.ok) faults.push(...planned.faults.map((each) => ({ ...each, property: settingOf(each.property) })));
   }
   const firmware = watchdog === undefined ? undefined : firmwareOf(watchdog);
@@ -198,7 +221,7 @@ export function keeperOfGenesis(
   const { tarball, brainHostKey: hostKey } = keeper;
   const sides = { host, arbiter };
   return checked(faults, {
-    ...{ tarball, release, vmid: machine.id, address: lan, hostKey, healthSec, ...sides, watchdogFirmware },
+    ...{ tarball, release, vm: vm && { ...vm, hostKey }, healthSec, ...sides, watchdogFirmware },
   });
 }
 

@@ -14,6 +14,7 @@ import {
   says,
   secretFile,
   strict,
+  text,
   whole,
   yesOrNo,
 } from "./configParts.ts";
@@ -39,6 +40,15 @@ const signatures = strict({
   first: yesOrNo.default(true),
   /** Files with one `whsec_` secret each. */
   secretFiles: list(secretFile, 2, "files").default([]),
+});
+
+/** The Sentinel is to come by SSH alone: the account that lets it in, and the key that the server shows it. */
+const ssh = strict({
+  /** Where the Sentinel reaches this server's sshd. */
+  address: hostPort,
+  user: text(/^[a-z_][a-z0-9_-]{0,31}$/, "the name of an account", "Write the account that lets the Sentinel in."),
+  /** Public half of the server's own key; its first two words go to the Sentinel at each registration. */
+  hostKeyFile: absolutePath.default("/etc/ssh/ssh_host_ed25519_key.pub"),
 });
 
 const agent = strict({
@@ -85,6 +95,8 @@ export const runnerConfigSchema = strict({
   listen: hostPort.prefault(`0.0.0.0:${String(runnerPort)}`),
   /** Where the Sentinel reaches it. */
   address: hostPort,
+  /** @default signals come to `address`, by TLS with the agent's key */
+  ssh: ssh.optional(),
   agent,
 }).refine(({ signatures: { first, secretFiles } }) => [1, 2].includes(secretFiles.length + Number(first)), {
   path: ["signatures", "secretFiles"],

@@ -104,9 +104,9 @@ const history = strict({
   mostKeys: whole(1000, 5_000_000, "Write how many.").default(500_000),
 });
 
-/** The second transport, for a runner that HTTP does not reach. */
+/** The second transport: signals over SSH. */
 const ssh = strict({
-  /** Private key in OpenSSH's form, without a passphrase. */
+  /** Another private key in OpenSSH's form, without a passphrase, than the one that is made at the first start. */
   keyFile: secretFile,
 });
 
@@ -142,8 +142,14 @@ function betweenFaults({
   leases: { heartbeatSec, validSec },
   delivery: { firstSec, mostSec },
   hooks: given,
+  watch,
 }: SentinelConfig): Fault[] {
   const faults: Fault[] = [];
+  for (const [index, one] of watch.watchdogs.entries())
+    if (given === undefined && one.type === "heartbeat" && one.tokenFile !== undefined) {
+      const fix = "Write hooks: {listen: 127.0.0.1:8945}, and let a reverse proxy with TLS stand before it.";
+      faults.push({ property: `watch.watchdogs[${String(index)}].tokenFile`, limit: "with hooks.listen alone", fix });
+    }
   if (validSec < 2 * heartbeatSec) {
     const limit = `at least twice leases.heartbeatSec, ${String(2 * heartbeatSec)}`;
     faults.push({ property: "leases.validSec", value: String(validSec), limit, fix: "One lost heartbeat is no end." });

@@ -77,8 +77,10 @@ const watchdog = z.discriminatedUnion(
     strict({
       type: z.literal("heartbeat"),
       name: label,
-      /** Somebody must call within so long, s (`POST /watchdogs/NAME/beat`). */
+      /** Somebody must call within so long, s (`POST /watchdogs/NAME/beat` on the local API). */
       periodSec: whole(5, 31 * 86_400, "Write seconds.").default(3600),
+      /** Holds the token with which other machines call, `POST /beats/NAME` at `hooks.listen`. @default none may */
+      tokenFile: secretFile.optional(),
       tell: looking.tell,
     }),
   ],
@@ -171,6 +173,8 @@ const lightsail = strict({
 });
 
 const reaper = strict({
+  /** Name of this Hive: only servers whose tags say it are deleted. Needed with a provider; never to be changed. */
+  estate: label.optional(),
   /** From one look at the providers to the next, s. */
   everySec: whole(10, 3600, "Write seconds.").default(120),
   /** A server that no agent of the registry answers for may outlive the end in its tags by so long, s. */

@@ -28,9 +28,14 @@ function watchdogFaults(property: string, watchdog: Raw, known: readonly string[
 }
 
 function reaperFaults(property: string, reaper: Raw): Fault[] {
-  if (reaper.proxmox === undefined) return [];
+  const faults: Fault[] = [];
+  if (reaper.estate === undefined && (reaper.proxmox !== undefined || reaper.lightsail !== undefined)) {
+    const fix = "Write one that no other Hive of this account or host has; it is never changed again.";
+    faults.push({ property: `${property}.estate`, limit: "a name for this Hive: a DNS label", fix });
+  }
+  if (reaper.proxmox === undefined) return faults;
   const proxmox = mapping(reaper.proxmox);
-  const faults = exactlyOne(`${property}.proxmox`, proxmox, ["fingerprint", "caFile"], 1);
+  faults.push(...exactlyOne(`${property}.proxmox`, proxmox, ["fingerprint", "caFile"], 1));
   if (typeof proxmox.url === "string" && proxmox.url.startsWith("http://")) {
     const fix = "Write https://: the token would travel in clear.";
     faults.push({ property: `${property}.proxmox.url`, value: show(proxmox.url), limit: "https", fix });

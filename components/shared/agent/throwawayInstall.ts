@@ -1,6 +1,6 @@
 /** The runner's and the Sentinel's part of an installation. Pure. */
 import type { RolePlan } from "./agentPeers.ts";
-import { agentPaths } from "./agentUnit.ts";
+import { agentPaths } from "./agentPlace.ts";
 import { movedFault } from "./keeperInstall.ts";
 import type { RunnerConfig } from "./runnerConfig.ts";
 import type { SentinelConfig } from "./sentinelConfig.ts";

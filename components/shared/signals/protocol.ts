@@ -66,11 +66,21 @@ export const runReport = z.strictObject({
 });
 export type RunReport = z.infer<typeof runReport>;
 
+/** A server's public key, as a line of known_hosts without its host. */
+export const sshHostKey = z
+  .string()
+  .regex(/^(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]{32,2000}={0,2}$/);
+/** A name of an account on a server. */
+export const sshUser = z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/);
+const hostAndPort = { host: z.string().min(1).max(253), port: z.number().int().min(1).max(65535) };
+
 /** `POST /v1/register`. Again from the same instance: the same answer. From another one, the token is used up: 409. */
 export const registration = z.strictObject({
   instance: instanceId,
   /** Where signals are to go. */
-  address: z.strictObject({ host: z.string().min(1).max(253), port: z.number().int().min(1).max(65535) }),
+  address: z.strictObject(hostAndPort),
+  /** Signals and questions are to go this way instead, to the server that shows this key. */
+  ssh: z.strictObject({ ...hostAndPort, user: sshUser, hostKey: sshHostKey }).exactOptional(),
   mode: z.enum(["job", "resident"]),
   idempotent: z.boolean(),
   version: z.string().max(64),

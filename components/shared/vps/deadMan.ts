@@ -3,7 +3,7 @@
  * Sentinel says that it is well. Whoever is at that address raises the alarm when the calls stay away, whatever the
  * reason: the Sentinel, its server, its provider or its network. Pure; POSIX shell, run as root.
  */
-import { agentPaths, agentUnitName } from "../agent/agentUnit.ts";
+import { agentPaths, agentUnitName } from "../agent/agentPlace.ts";
 import { shellWord } from "../shell.ts";
 
 const unit = "hive-dead-man";

@@ -3,7 +3,7 @@
  * farewell, so that the registration goes with the server. Pure; POSIX shell. It never waits long, and fails only
  * when it is ended by a signal: with the Sentinel unreachable, or the server gone already, the lease runs out by itself.
  */
-import { agentPaths } from "../agent/agentUnit.ts";
+import { agentPaths } from "../agent/agentPlace.ts";
 import { shellWord } from "../shell.ts";
 
 /** Longest that all of it takes, s. */

@@ -6,6 +6,7 @@ import { checkForm, checkWhole } from "../check.ts";
 import type { HeavyAgentMode, HeavyAgentOverrides } from "./heavyAgent.ts";
 import { renderHeavyAgentUnits, type UnitFile } from "./heavyAgentUnit.ts";
 import type { AgentRuntime } from "./installAgent.ts";
+import { signalUser, type SshDoor } from "./sshDoor.ts";
 import { planServer, serverPorts, type Opening, type ServerPlan, type ServerSpec } from "./serverPlan.ts";
 import { parseAgentKind } from "./sizing.ts";
 import type { Checked, Fault } from "../faults.ts";
@@ -13,17 +14,24 @@ import type { Checked, Fault } from "../faults.ts";
 /** Name of the secret with the registration key; a file of the runner's. */
 export const registrationKeyName = "agent.key";
 
+/** How the Sentinel comes to an agent's runner: HTTP over TLS to its port, or SSH alone, with no port but sshd's open. */
+export type AgentTransport = "http" | "ssh";
+
 /** Plain values of a heavy agent. */
 export interface HeavyAgentSpec {
   /** Its name; a DNS label. */
   readonly name: string;
+  /** Name of the Hive, as its Sentinel has it: its reaper deletes no other's servers. A DNS label. */
+  readonly estate: string;
   /** One of the sizing grid, as a user writes it. */
   readonly kind: string;
   /** @default the floor of its kind */
   readonly size?: string | undefined;
   /** When it was asked for, in UTC: `2026-12-01T00:00:00Z`. */
   readonly created: string;
-  /** Its time to live from then on, s. */
+  /** When it was renewed last, in UTC. @default never */
+  readonly renewed?: string | undefined;
+  /** Its time to live, s: from when it was renewed, else from when it was asked for. */
   readonly ttlSec: number;
   readonly mode: HeavyAgentMode;
   /** @default "node" */
@@ -40,9 +48,15 @@ export interface HeavyAgentSpec {
     readonly port: number;
     /** Where its signals come from. @default host */
     readonly from?: readonly string[] | undefined;
+    /** Public half of its SSH key, `ssh-ed25519 AAAA…`; needed with transport ssh. */
+    readonly sshKey?: string | undefined;
   };
+  /** @default "http" */
+  readonly transport?: AgentTransport | undefined;
   /** Where the Sentinel reaches the runner, `host:port`. */
   readonly runnerAddress: string;
+  /** Where the Sentinel reaches the server's sshd, `host:port`; needed with transport ssh. */
+  readonly sshAddress?: string | undefined;
   /** Who may log in by SSH. */
   readonly adminCidrs: readonly string[];
   readonly release: Release;
@@ -54,13 +68,21 @@ export interface HeavyAgentSpec {
 export interface HeavyAgentPlan {
   readonly server: ServerPlan;
   readonly openings: readonly Opening[];
-  readonly life: { readonly agent: string; readonly created: string; readonly ttlSec: number };
+  readonly life: {
+    readonly agent: string;
+    readonly estate: string;
+    readonly created: string;
+    readonly renewed?: string | undefined;
+    readonly ttlSec: number;
+  };
   readonly units: readonly UnitFile[];
   readonly runner: RunnerConfigInput;
   /** Addresses that the runner speaks with beside the Sentinel's own. */
   readonly allow: readonly string[];
   readonly resident: boolean;
   readonly runtime: AgentRuntime;
+  /** Whom sshd lets in beside administrators; with transport ssh. */
+  readonly door?: SshDoor | undefined;
 }
 
 /** The server's name at its provider, and the name of its stack. */
@@ -68,12 +90,33 @@ export function heavyAgentHostname(agent: string): string {
   return `agent-${agent}`;
 }
 
-function openingsOf({ sentinel, adminCidrs }: HeavyAgentSpec): readonly Opening[] {
-  const comment = "signals of the Sentinel";
+const sshKeyForm = [
+  /^ssh-ed25519 [A-Za-z0-9+/]{68}$/,
+  "the public half of the Sentinel's SSH key, ssh-ed25519 AAAA…",
+  "`hive agent new --transport ssh` writes it; the Sentinel tells it at GET /ssh-key.",
+] as const;
+
+function callersOf({ sentinel }: HeavyAgentSpec): readonly string[] {
+  return sentinel.from ?? [sentinel.host];
+}
+
+function openingsOf(spec: HeavyAgentSpec): readonly Opening[] {
+  const { adminCidrs } = spec;
+  const callers = callersOf(spec);
+  if (spec.transport === "ssh") {
+    const comment = "administration, and signals of the Sentinel";
+    return [{ port: serverPorts.ssh, from: [...adminCidrs, ...callers], comment }];
+  }
   return [
     { port: serverPorts.ssh, from: adminCidrs, comment: "administration" },
-    { port: serverPorts.runner, from: sentinel.from ?? [sentinel.host], comment },
+    { port: serverPorts.runner, from: callers, comment: "signals of the Sentinel" },
   ];
+}
+
+function doorOf(spec: HeavyAgentSpec): SshDoor | undefined {
+  const { name, transport, sentinel } = spec;
+  if (transport !== "ssh") return undefined;
+  return { agent: name, key: sentinel.sshKey ?? "", from: callersOf(spec) };
 }
 
 function runnerOf(spec: HeavyAgentSpec): RunnerConfigInput {
@@ -83,6 +126,9 @@ function runnerOf(spec: HeavyAgentSpec): RunnerConfigInput {
     version: 1,
     sentinel: { address: `${host}:${String(sentinel.port)}`, keyFile: agentSecretFile(registrationKeyName) },
     address: spec.runnerAddress,
+    ...(spec.transport === "ssh"
+      ? { listen: `127.0.0.1:${String(serverPorts.runner)}`, ssh: { address: spec.sshAddress ?? "", user: signalUser } }
+      : {}),
     agent: {
       name: spec.name,
       mode: mode.mode ?? "job",
@@ -99,7 +145,8 @@ export function planHeavyAgent(
   place: Pick<ServerSpec, "provider" | "offers" | "budget" | "nowMs">,
 ): Checked<HeavyAgentPlan> {
   const kind = parseAgentKind("kind", spec.kind);
-  const life = { agent: spec.name, created: spec.created, ttlSec: spec.ttlSec };
+  const renewed = spec.renewed === undefined ? {} : { renewed: spec.renewed };
+  const life = { agent: spec.name, estate: spec.estate, created: spec.created, ...renewed, ttlSec: spec.ttlSec };
   const openings = openingsOf(spec);
   const runtime = spec.runtime ?? "node";
   const server = planServer({
@@ -136,6 +183,7 @@ export function planHeavyAgent(
     ...(server.ok ? [] : server.faults.filter(({ property }) => property !== "name" && property !== "agent")),
     ...(units.ok ? [] : units.faults),
     ...(installed.ok ? [] : installed.faults),
+    ...(spec.transport === "ssh" ? checkForm("sentinel.sshKey", spec.sentinel.sshKey ?? "", ...sshKeyForm) : []),
     ...checkForm("sources.sha256", spec.sourcesSha256, /^[0-9a-f]{64}$/, "64 hexadecimal digits", "Pack them."),
     // `agent-` stands before it in the name of the server.
     ...checkWhole("name.length", spec.name.length, 1, 57, "characters", "Give a shorter name."),
@@ -144,6 +192,16 @@ export function planHeavyAgent(
   const resident = spec.mode.mode === "resident";
   return {
     ok: true,
-    value: { server: server.value, openings, life, units: units.value, runner, allow, resident, runtime },
+    value: {
+      server: server.value,
+      openings,
+      life,
+      units: units.value,
+      runner,
+      allow,
+      resident,
+      runtime,
+      door: doorOf(spec),
+    },
   };
 }

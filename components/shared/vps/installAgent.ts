@@ -5,7 +5,7 @@
  * Below /opt/heavy-agent: one folder for each packing of the sources, named by its checksum, and a link with the agent's
  * name to the one that runs. The one before it stays until the next: a run that is going on may still read from it.
  */
-import { agentPaths, agentUnitName } from "../agent/agentUnit.ts";
+import { agentPaths, agentUnitName } from "../agent/agentPlace.ts";
 import { runFolder } from "../agent/throwawayUnits.ts";
 import { shellVariables, shellWord } from "../shell.ts";
 import { heavyAgentPaths } from "./heavyAgent.ts";

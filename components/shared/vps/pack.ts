@@ -14,8 +14,10 @@ export type SourceEntry = {
   readonly path: string;
 } & (
   | { readonly kind: "file"; readonly executable: boolean; readonly content: Buffer }
-  /** `other` is a socket, a device or a pipe. */
-  | { readonly kind: "link" | "other" }
+  /** A file of so many bytes, or a folder, that was not read: all of them together are too much. */
+  | { readonly kind: "unread"; readonly bytes: number }
+  /** `other` is a socket, a device or a pipe; `changing` a file that was not the same from one look to the next. */
+  | { readonly kind: "link" | "other" | "changing" }
 );
 
 /** The tarball, and what identifies it. */
@@ -45,8 +47,8 @@ export function entryPointOf(name: string, exec: readonly string[] | undefined):
   return index < 0 ? undefined : { path: exec[index]?.slice(folder.length) ?? "", started: index === 0 };
 }
 
-const mostFiles = 20_000;
-const mostBytes = 256 * 1024 * 1024;
+/** Most that an agent's sources may be: who reads a folder goes no further. */
+export const mostSources = { files: 20_000, bytes: 256 * 1024 * 1024 };
 
 /**
  * Whether a path does not belong to the sources although it is in their folder: version control, and what a package
@@ -57,11 +59,11 @@ export function isLeftOut(path: string): boolean {
 }
 
 /** A file that usually holds secrets: it would lie readable on the server, and in every copy of the tarball. */
-function holdsSecrets(path: string, content: Buffer): boolean {
+function holdsSecrets(path: string, content: Buffer | undefined): boolean {
   const name = path.slice(path.lastIndexOf("/") + 1);
   if (/^\.env(?:\.(?!example$|sample$|template$).*)?$/.test(name)) return true;
   // Published packages carry keys for their own tests.
-  return !/(?:^|\/)node_modules\//.test(path) && content.includes("PRIVATE KEY-----");
+  return !/(?:^|\/)node_modules\//.test(path) && content?.includes("PRIVATE KEY-----") === true;
 }
 
 function entryFaults(entry: SourceEntry): Fault[] {
@@ -74,9 +76,11 @@ function entryFaults(entry: SourceEntry): Fault[] {
     return [fault("sources", path, "no symbolic links", fix)];
   }
   if (kind === "other") return [fault("sources", path, "files and folders", "Remove it.")];
+  if (kind === "changing")
+    return [fault("sources", path, "files that stay as they are", "End what writes it, and do this again.")];
   if (!fitsUstar(path))
     return [fault("sources", path, "at most 255 bytes, no part above 100", "Shorten the names on the way to it.")];
-  if (entry.kind === "file" && holdsSecrets(path, entry.content)) {
+  if (holdsSecrets(path, entry.kind === "file" ? entry.content : undefined)) {
     const fix = "Give it as the stack's secret `environment`, or leave it out of the folder.";
     return [fault("sources", path, "no file of secrets", fix)];
   }
@@ -98,6 +102,15 @@ function entryPointFaults(files: ReadonlyMap<string, Buffer>, { path, started }:
   return [faultInWords(property, "a file that Linux cannot start", limit, fix)];
 }
 
+/** Too many files or bytes, which includes all that was not read for that. */
+function sizeFaults(sizes: readonly number[], allRead: boolean): Fault[] {
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
+  if (allRead && sizes.length <= mostSources.files && bytes <= mostSources.bytes) return [];
+  const value = `${String(sizes.length)} files and folders or more, ${String(bytes)} bytes or more`;
+  const limit = `at most ${String(mostSources.files)} files, ${String(mostSources.bytes)} bytes together`;
+  return [faultInWords("sources", value, limit, "Bundle the agent, or keep its data elsewhere.")];
+}
+
 /**
  * Packs an agent's sources. The entry point becomes executable whatever the file system says, for one that knows no
  * such bit would otherwise pack an agent that cannot start.
@@ -109,14 +122,13 @@ export function packSources(
 ): Checked<PackedSources> {
   const wanted = entries.filter(({ path }) => !isLeftOut(path));
   const files = new Map(wanted.flatMap((entry) => (entry.kind === "file" ? [[entry.path, entry.content]] : [])));
+  const unread = wanted.filter((entry) => entry.kind === "unread");
   const faults = wanted.flatMap(entryFaults);
-  if (entryPoint !== undefined) faults.push(...entryPointFaults(files, entryPoint));
-  const bytes = [...files.values()].reduce((sum, content) => sum + content.length, 0);
-  const fix = "Bundle the agent, or keep its data elsewhere.";
-  if (files.size > mostFiles)
-    faults.push(faultInWords("sources", `${String(files.size)} files`, `at most ${String(mostFiles)} files`, fix));
-  if (bytes > mostBytes)
-    faults.push(faultInWords("sources", `${String(bytes)} bytes`, `at most ${String(mostBytes)} bytes`, fix));
+  // Of one that was not read nobody knows whether Linux can start it.
+  if (entryPoint !== undefined && !unread.some(({ path }) => path === entryPoint.path))
+    faults.push(...entryPointFaults(files, entryPoint));
+  const sizes = [...[...files.values()].map(({ length }) => length), ...unread.map(({ bytes }) => bytes)];
+  faults.push(...sizeFaults(sizes, unread.length === 0));
   if (faults.length > 0) return { ok: false, faults };
 
   const packed = wanted.flatMap((entry): ArchiveEntry[] => {

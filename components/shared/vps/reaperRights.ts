@@ -4,7 +4,10 @@
  */
 import { tagKeys } from "./tags.ts";
 
-/** Pool of Proxmox VE that throwaway servers are made in, and that the reaper's token is limited to. */
+/**
+ * Pool of Proxmox VE that throwaway servers are made in, and that the reaper's token is limited to. Proxmox binds no right
+ * to a tag: two estates on one host tell their guests apart by their tags, or each have a pool of their own.
+ */
 export const throwawayPool = "hive-throwaway";
 
 /**
@@ -24,20 +27,39 @@ export const reaperTokenCommands: readonly string[] = [
   "pveum user token add reaper@pve sentinel --privsep 0",
 ];
 
+/** The part of an IAM policy that the reaper has. */
+export interface ReaperPolicy {
+  readonly Version: "2012-10-17";
+  readonly Statement: readonly {
+    readonly Sid: string;
+    readonly Effect: "Allow";
+    readonly Action: readonly string[];
+    readonly Resource: "*";
+    readonly Condition?: { readonly StringEquals: Readonly<Record<string, string>> };
+  }[];
+}
+
 /**
- * IAM policy of the reaper's AWS user. `GetInstances` knows no resources; deleting is bound to our tag ("Control
- * Lightsail resource access with tags" in the Lightsail user guide), and nothing here lets the user set a tag.
+ * IAM policy of the AWS user of an estate's reaper. `GetInstances` knows no resources; deleting is bound to our tags, all
+ * of them at once ("Control Lightsail resource access with tags" in the Lightsail user guide), and nothing here lets the
+ * user set a tag.
  */
-export const reaperPolicy = {
-  Version: "2012-10-17",
-  Statement: [
-    { Sid: "See", Effect: "Allow", Action: ["lightsail:GetInstance", "lightsail:GetInstances"], Resource: "*" },
-    {
-      Sid: "DeleteThrowaway",
-      Effect: "Allow",
-      Action: ["lightsail:DeleteInstance"],
-      Resource: "*",
-      Condition: { StringEquals: { [`aws:ResourceTag/${tagKeys.throwaway}`]: "true" } },
-    },
-  ],
-} as const;
+export function reaperPolicy(estate: string): ReaperPolicy {
+  const wanted = { [tagKeys.throwaway]: "true", [tagKeys.estate]: estate };
+  const StringEquals = Object.fromEntries(
+    Object.entries(wanted).map(([key, value]) => [`aws:ResourceTag/${key}`, value]),
+  );
+  return {
+    Version: "2012-10-17",
+    Statement: [
+      { Sid: "See", Effect: "Allow", Action: ["lightsail:GetInstance", "lightsail:GetInstances"], Resource: "*" },
+      {
+        Sid: "DeleteThrowaway",
+        Effect: "Allow",
+        Action: ["lightsail:DeleteInstance"],
+        Resource: "*",
+        Condition: { StringEquals },
+      },
+    ],
+  };
+}

@@ -1,7 +1,8 @@
 /** One server of the Sentinel's or of an agent, decided from plain values: size, offer, price, tags, openings. Pure. */
-import { checked, checkForm, checkWhole, dnsLabel, fault } from "../check.ts";
+import { checkForm, checkWhole, dnsLabel, fault } from "../check.ts";
 import { formatIpv4, parseIpv4 } from "../ipv4.ts";
 import { formatMiB } from "../units.ts";
+import { budgetInWords, committedOf, leftOf, type Budget } from "./budget.ts";
 import { cheapestOffer, formatCents, type Offer } from "./offers.ts";
 import { checkSize, sizeFor, type AgentKind, type VpsSize } from "./sizing.ts";
 import { lightsailTags, proxmoxTagList, type ServerTags } from "./tags.ts";
@@ -27,21 +28,17 @@ export interface OpenPort extends Opening {
   readonly protocol: "tcp" | "udp";
 }
 
-/** What all servers together may cost. */
-export interface Budget {
-  /** US cents a month, whole. */
-  readonly centsPerMonth: number;
-  /** What the other servers already cost, US cents a month. @default 0 */
-  readonly committedCents?: number | undefined;
-}
-
 /** What a server is for, and how long. */
 export type ServerLife =
   | {
       /** Name of the agent; a DNS label. */
       readonly agent: string;
-      /** When it was asked for, in UTC: `2026-12-01T00:00:00Z`. Its time to live counts from here. */
+      /** Name of the Hive that it is of, as its Sentinel has it; a DNS label. */
+      readonly estate: string;
+      /** When it was asked for, in UTC: `2026-12-01T00:00:00Z`. Its time to live counts from here until it is renewed. */
       readonly created: string;
+      /** When it was renewed last, in UTC: its time to live counts from there, so that it can be renewed for ever. @default never */
+      readonly renewed?: string | undefined;
       /** Its time to live, s. */
       readonly ttlSec: number;
     }
@@ -90,7 +87,7 @@ export const proxmoxOffers: readonly Offer[] = [
 
 const mostCents = 10_000_000;
 /** Shortest time to live, s: installing takes its minutes. Longest: a year. */
-const ttlSecOf = { least: 600, most: 366 * 24 * 3600 } as const;
+export const ttlSecOf = { least: 600, most: 366 * 24 * 3600 } as const;
 /** How far the clock of who asked may be ahead of this one's, ms. */
 const clockSkewMs = 300_000;
 /** SSH, which installs; the port of the runner for the Sentinel; the Sentinel's port for runners. */
@@ -131,39 +128,40 @@ function openingFaults(openings: readonly Opening[], life: ServerLife): Fault[] 
   });
 }
 
+/** Unix seconds of an instant that has come; a fault is added to the list where it is none. */
+function pastOf(property: string, text: string, fix: string, nowMs: number, faults: Fault[]): number | undefined {
+  const seconds = parseUtc(text);
+  if (seconds === undefined)
+    faults.push(fault(property, text, "a time in UTC such as 2026-12-01T00:00:00Z", `${fix}.`));
+  else if (seconds * 1000 > nowMs + clockSkewMs) {
+    const limit = `a time that has come; it is ${formatUtc(Math.floor(nowMs / 1000))}`;
+    faults.push(fault(property, text, limit, `${fix}, or set this machine's clock.`));
+  }
+  return seconds;
+}
+
 /** What a throwaway server is marked with, and what is wrong with it. One whose time is over is refused. */
 function lifeOf({ life, nowMs }: ServerSpec): Checked<ServerTags | undefined> {
   if (life === "sentinel") return { ok: true, value: undefined };
-  const { agent, created, ttlSec } = life;
+  const { agent, estate, created, renewed, ttlSec } = life;
   const form = "a DNS label: a-z, 0-9 and -, 1 to 63 characters";
   const faults = [
     ...checkForm("agent", agent, dnsLabel, form, "Rename the agent."),
+    ...checkForm("estate", estate, dnsLabel, form, "Write the one of its Sentinel."),
     ...checkWhole("ttlSec", ttlSec, ttlSecOf.least, ttlSecOf.most, "s", "Write seconds."),
   ];
-  const createdSec = parseUtc(created);
-  if (createdSec === undefined) {
-    const limit = "a time in UTC such as 2026-12-01T00:00:00Z";
-    faults.push(fault("created", created, limit, "Write when the agent was asked for."));
-  } else if (createdSec * 1000 > nowMs + clockSkewMs) {
-    const limit = `a time that has come; it is ${formatUtc(Math.floor(nowMs / 1000))}`;
-    faults.push(fault("created", created, limit, "Write when the agent was asked for, or set this machine's clock."));
-  }
-  if (faults.length > 0 || createdSec === undefined) return { ok: false, faults };
-  const expiresSec = createdSec + ttlSec;
-  if (expiresSec * 1000 > nowMs) return { ok: true, value: { agent, expiresSec } };
+  const createdSec = pastOf("created", created, "Write when the agent was asked for", nowMs, faults);
+  const fromSec =
+    renewed === undefined
+      ? createdSec
+      : pastOf("renewed", renewed, "Leave it as hive agent renew wrote it", nowMs, faults);
+  if (faults.length > 0 || fromSec === undefined) return { ok: false, faults };
+  const expiresSec = fromSec + ttlSec;
+  if (expiresSec * 1000 > nowMs) return { ok: true, value: { estate, agent, expiresSec } };
   const fix = `Renew it with \`hive agent renew ${agent}\`, or destroy it with \`hive agent destroy ${agent}\`.`;
-  const age = Math.floor(nowMs / 1000) - createdSec;
-  const limit = `more than the ${String(age)} s since ${created}: its time to live is over`;
+  const age = Math.floor(nowMs / 1000) - fromSec;
+  const limit = `more than the ${String(age)} s since ${renewed ?? created}: its time to live is over`;
   return { ok: false, faults: [fault("ttlSec", ttlSec, limit, fix)] };
-}
-
-function leftOf({ centsPerMonth, committedCents = 0 }: Budget): Checked<number> {
-  const fix = "Give whole US cents.";
-  const faults = [
-    ...checkWhole("budget.centsPerMonth", centsPerMonth, 0, mostCents, "US cents", fix),
-    ...checkWhole("budget.committedCents", committedCents, 0, mostCents, "US cents", fix),
-  ];
-  return checked(faults, Math.max(0, centsPerMonth - committedCents));
 }
 
 /** The offer within the budget; whatever is wrong with size, offers and budget. */
@@ -175,20 +173,19 @@ function offerOf(spec: ServerSpec): Checked<{ readonly size: VpsSize; readonly o
   // Without a budget that can be read, what the offers lack is still told.
   const offer = cheapestOffer(size.value, spec.offers, left.ok ? left.value : mostCents);
   if (!offer.ok) {
-    const named = offer.faults.map((each) => ({
-      ...each,
-      property: each.property === "budgetLeftCents" ? "budget" : each.property,
-    }));
+    const named = offer.faults.map((each) =>
+      each.property === "budgetLeftCents" ? { ...each, property: "budget", value: budgetInWords(spec.budget) } : each,
+    );
     return { ok: false, faults: [...faults, ...named] };
   }
   return faults.length > 0 ? { ok: false, faults } : { ok: true, value: { size: size.value, offer: offer.value } };
 }
 
 function priceText(spec: ServerSpec, offer: Offer): string {
-  const { centsPerMonth, committedCents = 0 } = spec.budget;
+  const { centsPerMonth } = spec.budget;
   const server = `${spec.name}: ${offer.id} at ${spec.provider}, ${formatMiB(offer.ramMiB)} and ${String(offer.vcpus)} vCPUs`;
   if (offer.centsPerMonth === 0) return `${server}: on your own hardware, nothing is billed`;
-  const promised = formatCents(committedCents + offer.centsPerMonth);
+  const promised = formatCents(committedOf(spec.budget) + offer.centsPerMonth);
   return `${server}: at most ${formatCents(offer.centsPerMonth)} a month, ${formatCents(offer.centsPerHour)} an hour; with it ${promised} of ${formatCents(centsPerMonth)} a month are promised`;
 }
 

@@ -7,6 +7,7 @@ import { configFaults } from "../agent/configFaults.ts";
 import { hostPort, httpUrl, label, list, oneOf, says, strict, text, whole, yesOrNo } from "../agent/configParts.ts";
 import { SecretText } from "../secretText.ts";
 import { publicKeyOf } from "../sshKey.ts";
+import { estateFaults } from "./estate.ts";
 import {
   decoded,
   isRecord,
@@ -48,8 +49,10 @@ const release = strict({
 const budget = strict({
   /** For all servers together, US cents a month. */
   centsPerMonth: cents,
-  /** What the other servers already cost. */
+  /** What is paid for beside the Hive's own servers. */
   committedCents: cents.default(0),
+  /** The Hive's other servers; in an agent's settings, where the command line writes them anew with each `up`. */
+  committed: list(strict({ what: anyText, centsPerMonth: cents }), 1000, "servers").default([]),
 });
 
 /** How this machine reaches the server, where that is not its own address. */
@@ -103,6 +106,8 @@ const lightsail = strict({
 
 /** What every server's stack has. */
 const server = {
+  /** Name of this Hive, on the tags of its throwaway servers; an agent has its Sentinel's. Never changed once chosen. */
+  estate: label,
   release,
   budget,
   /** Who may log in by SSH: this machine among them. */
@@ -126,9 +131,13 @@ const agent = strict({
   size: anyText.optional(),
   mode: oneOf(["job", "resident"], "Write how it gets its work.").default("job"),
   idempotent: yesOrNo.optional(),
+  /** How its signals come: to the runner's port, or through sshd alone. */
+  transport: oneOf(["http", "ssh"], "Write how its signals come.").default("http"),
   /** When it was asked for, in UTC: `2026-12-01T00:00:00Z`. */
   created: anyText,
-  /** Its time to live from then on, s. */
+  /** When it was renewed last, in UTC. */
+  renewed: anyText.optional(),
+  /** Its time to live, s: from when it was renewed, else from when it was asked for. */
   ttlSec: z.number({ error: says("seconds", "Write a number.") }),
   /** Folder of its own sources on this machine, from the project's folder or from /. */
   sources: anyText,
@@ -150,6 +159,8 @@ const sentinel = strict({
   port: port.default(8944),
   /** Where its signals come from, where that is not `host`. */
   from: networks.optional(),
+  /** Public half of its SSH key; with transport ssh. */
+  sshKey: anyText.optional(),
 });
 
 const agentSettings = strict({
@@ -158,6 +169,10 @@ const agentSettings = strict({
   sentinel,
   /** Where the Sentinel reaches the runner, where that is not the server's own address at port 8943. */
   runnerAddress: hostPort.optional(),
+  /** Where the Sentinel reaches the server's sshd, where that is not its own address at port 22; with transport ssh. */
+  sshAddress: hostPort.optional(),
+  /** Id of its registration at the Sentinel: `hive agent destroy` takes that one back, and no later one. */
+  registration: text(/^[0-9a-f]{32}$/, "32 hexadecimal digits", "Leave it as hive agent new wrote it.").optional(),
   /** Longest wait until the Sentinel knows the runner, s. */
   registerSec: whole(5, 600, "Write seconds.").default(60),
 });
@@ -235,9 +250,12 @@ export function parseAgentStackConfig(raw: Readonly<Record<string, unknown>>): C
 
 /** The same for the stack `sentinel`. */
 export function parseSentinelStackConfig(raw: Readonly<Record<string, unknown>>): Checked<SentinelStackSettings> {
-  return parsed(sentinelSettings, raw, ["sshPrivateKey", "deadManUrl"], "secrets", (settings) =>
-    settings.proxmox === undefined || settings.proxmox.backupStorage !== undefined
-      ? []
-      : [{ property: "proxmox.backupStorage", limit: "a storage that takes backups, or none", fix: "Write one." }],
-  );
+  return parsed(sentinelSettings, raw, ["sshPrivateKey", "deadManUrl"], "secrets", ({ config, proxmox: own }) => {
+    const limit = "a storage that takes backups, or none";
+    const unsaid = own !== undefined && own.backupStorage === undefined;
+    return [
+      ...estateFaults(config),
+      ...(unsaid ? [{ property: "proxmox.backupStorage", limit, fix: "Write one." }] : []),
+    ];
+  });
 }

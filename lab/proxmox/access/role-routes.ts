@@ -96,9 +96,13 @@ export const permissionRoutes: readonly Route[] = [
       if (state.access.users[user] === undefined) unauthorized(`no such user ('${user}')`);
       const who = { authId: userid ?? identity.authId, userid: user, token, via: identity.via };
       const standard = ["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms", "/mapping"];
+      const pooled = Object.values(state.pools).flatMap(({ vms, storage }) => [
+        ...vms.map((vmid) => `/vms/${vmid}`),
+        ...storage.map((id) => `/storage/${id}`),
+      ]);
       const paths =
         params["path"] === undefined
-          ? new Set([...standard, ...state.access.acl.map((e) => e.path)])
+          ? new Set([...standard, ...state.access.acl.map((e) => e.path), ...pooled])
           : [params["path"]];
       return Object.fromEntries(
         [...paths]

@@ -50,6 +50,11 @@ export async function answerSentinel(view: RunnerView, request: BoundedRequest):
   if (path === "/v1/signals") return method === "POST" ? takeSignal(view, request) : { status: 405, json: {} };
   if (method !== "GET") return unknown();
   if (path === "/v1/health") return { status: 200, json: await view.health() };
+  return tellRun(view, path, query);
+}
+
+/** What a runner tells of a run: to whoever has shown the agent's key, or knows the run's id. */
+async function tellRun(view: RunnerView, path: string, query: URLSearchParams): Promise<BoundedReply> {
   const [, id, rest] = /^\/v1\/runs\/([^/]+)(\/log)?$/.exec(path) ?? [];
   if (id === undefined || !runId.safeParse(id).success) return unknown();
   const run = await view.run(id);
@@ -57,7 +62,12 @@ export async function answerSentinel(view: RunnerView, request: BoundedRequest):
   return rest === undefined ? { status: 200, json: reportOf(run) } : logPart(view, reportOf(run), query);
 }
 
-/** Answers whoever is on this machine: the signature of a signal is all that counts. */
+/**
+ * Answers whoever is on this machine: of a signal its signature counts alone, and of a run its id, 128 random bits that
+ * only the Sentinel and the run itself know.
+ */
 export async function answerLocal(view: RunnerView, request: BoundedRequest): Promise<BoundedReply> {
-  return request.method === "POST" && request.path === "/v1/signals" ? takeSignal(view, request) : unknown();
+  const { method, path, query } = request;
+  if (method === "POST" && path === "/v1/signals") return takeSignal(view, request);
+  return method === "GET" ? tellRun(view, path, query) : unknown();
 }

@@ -17,7 +17,7 @@ import { answerLocal, answerSentinel, type RunnerView } from "./api.ts";
 import type { Verdict } from "./core/accept.ts";
 import { snapshotOf } from "./core/state.ts";
 import { createDesk, type Desk } from "./desk.ts";
-import { bootId, ownInstance, readAgentKey, readSecrets } from "./identity.ts";
+import { bootId, ownInstance, readAgentKey, readSecrets, sshWay } from "./identity.ts";
 import { watchMemory } from "./memory.ts";
 import { createReadiness } from "./readiness.ts";
 import { residentAgent } from "./resident.ts";
@@ -84,6 +84,7 @@ async function serve(options: RunnerOptions): Promise<number> {
   process.on("SIGHUP", reload);
   cleanup.defer(() => void process.off("SIGHUP", reload));
   const instance = await ownInstance(paths.state);
+  const ssh = await sshWay(config.ssh);
 
   const journal = await openJournal(join(paths.state, "journal"), {
     maxBytes: journalBytes,
@@ -181,7 +182,7 @@ async function serve(options: RunnerOptions): Promise<number> {
   });
   cleanup.defer(() => local.close());
 
-  const client = pskClient({ identity: own, key });
+  const client = pskClient({ identity: agentIdentity(agent.name, key), key });
   cleanup.defer(() => client.destroy());
   const overdueMs = (): number => clock.wallMs() - (desk.state().expiresMs ?? Number.POSITIVE_INFINITY);
   const sentinel = linkToSentinel({
@@ -195,6 +196,7 @@ async function serve(options: RunnerOptions): Promise<number> {
     registration: {
       instance,
       address: config.address,
+      ...(ssh === undefined ? {} : { ssh }),
       mode: agent.mode,
       idempotent: agent.idempotent,
       version,

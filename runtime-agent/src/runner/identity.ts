@@ -3,7 +3,7 @@ import { randomBytes, timingSafeEqual } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunnerConfig } from "../../../components/shared/agent/runnerConfig.ts";
-import { instanceId } from "../../../components/shared/signals/protocol.ts";
+import { instanceId, sshHostKey, type Registration } from "../../../components/shared/signals/protocol.ts";
 import { decodeWebhookSecret, firstWebhookSecret } from "../../../components/shared/signals/webhooks.ts";
 import { readSecretFile } from "../shared/secretFile.ts";
 import { readFileIfPresent, writeFileAtomically } from "../shared/stateFile.ts";
@@ -46,6 +46,19 @@ export async function ownInstance(stateFolder: string): Promise<string> {
   await mkdir(stateFolder, { recursive: true, mode: 0o700 });
   await writeFileAtomically(file, `${made}\n`);
   return made;
+}
+
+/**
+ * The way by SSH as a registration tells it; undefined where signals do not come so.
+ * @throws when the server's host key cannot be read: without it the Sentinel could trust nobody here
+ */
+export async function sshWay(ssh: RunnerConfig["ssh"]): Promise<Registration["ssh"]> {
+  if (ssh === undefined) return undefined;
+  const { address, user, hostKeyFile } = ssh;
+  const [type = "", data = ""] = (await readFile(hostKeyFile, "utf8")).trim().split(/\s+/);
+  const hostKey = sshHostKey.safeParse(`${type} ${data}`);
+  if (!hostKey.success) throw new Error(`${hostKeyFile}: is not the public half of an SSH host key`);
+  return { ...address, user, hostKey: hostKey.data };
 }
 
 /** Differs after each start of the kernel. */

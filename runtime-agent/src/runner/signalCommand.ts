@@ -1,7 +1,8 @@
 /**
- * `hive-agent signal`: the second way of a signal to its runner, `ssh user@server hive-agent signal --name NAME`. One JSON
- * line on stdin, `{"headers","body"}` as they would have been sent; one JSON line back, `{"status","answer"}`. Whoever
- * may log in here may do no more than anybody else: the runner checks the signature.
+ * `hive-agent signal`: the second way of the Sentinel to its runner, `ssh user@server hive-agent signal --name NAME`. One
+ * JSON line on stdin, a signal's `{"headers","body"}` as they would have been sent, or `{"get"}` with the path of a run or
+ * of its log; one JSON line back, `{"status","answer"}`. Whoever may log in here may do no more than anybody else: the
+ * runner checks the signature, and tells of a run only who knows its id.
  */
 import { request } from "node:http";
 import type { Readable, Writable } from "node:stream";
@@ -18,17 +19,22 @@ export interface SignalCommandOptions {
 
 /** A body as a JSON string may take six characters for each of its bytes. */
 const mostInputBytes = 6 * mostBodyBytes + 16 * 1024;
+/** A log's piece, or the report of a run whose every character is escaped. */
+const mostAnswerBytes = 4 * mostBodyBytes;
 const deadlineMs = 15_000;
 
-const sent = z.strictObject({
-  headers: z.strictObject({
-    "webhook-id": z.string().max(300),
-    "webhook-timestamp": z.string().max(20),
-    "webhook-signature": z.string().max(1100),
+const sent = z.union([
+  z.strictObject({
+    headers: z.strictObject({
+      "webhook-id": z.string().max(300),
+      "webhook-timestamp": z.string().max(20),
+      "webhook-signature": z.string().max(1100),
+    }),
+    /** The exact text that was signed. */
+    body: z.string(),
   }),
-  /** The exact text that was signed. */
-  body: z.string(),
-});
+  z.strictObject({ get: z.string().regex(/^\/v1\/runs\/run_[0-9a-f]{32}(?:\/log\?from=\d{1,10})?$/) }),
+]);
 type Sent = z.infer<typeof sent>;
 
 async function readSent(input: Readable): Promise<Sent | undefined> {
@@ -47,21 +53,32 @@ async function readSent(input: Readable): Promise<Sent | undefined> {
   }
 }
 
-function post(socketPath: string, { headers, body }: Sent): Promise<{ status: number; text: string }> {
+/** One exchange with the runner's socket. */
+function ask(socketPath: string, given: Sent): Promise<{ status: number; text: string }> {
+  const { path, method, body, headers } =
+    "get" in given
+      ? { path: given.get, method: "GET", body: "", headers: {} }
+      : { path: "/v1/signals", method: "POST", body: given.body, headers: given.headers };
   const length = Buffer.byteLength(body);
   return new Promise((resolve, reject) => {
     const outgoing = request(
       {
         socketPath,
-        path: "/v1/signals",
-        method: "POST",
+        path,
+        method,
         agent: false,
         signal: AbortSignal.timeout(deadlineMs),
         headers: { ...headers, "content-type": "application/json", "content-length": length },
       },
       (incoming) => {
         const chunks: Buffer[] = [];
-        incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
+        let size = 0;
+        incoming.on("data", (chunk: Buffer) => {
+          size += chunk.length;
+          chunks.push(chunk);
+          if (size > mostAnswerBytes)
+            incoming.destroy(new Error(`the runner's answer is above ${String(mostAnswerBytes)} bytes`));
+        });
         incoming.on("error", reject);
         incoming.on("end", () =>
           resolve({ status: incoming.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") }),
@@ -81,7 +98,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** @returns 0 when the signal was taken, or was there already; 1 when it was refused; 64 when it is none; 75 when no runner answers */
+/** @returns 0 when the runner took the signal, had it already, or told what was asked for; 1 when it was refused; 64 when it is none; 75 when no runner answers */
 export async function runSignalCommand(options: SignalCommandOptions): Promise<number> {
   const { runtime, input = process.stdin, output = process.stdout, errors = process.stderr } = options;
   const given = await readSent(input);
@@ -90,7 +107,7 @@ export async function runSignalCommand(options: SignalCommandOptions): Promise<n
     return 64;
   }
   try {
-    const { status, text } = await post(`${runtime}/signal.sock`, given);
+    const { status, text } = await ask(`${runtime}/signal.sock`, given);
     output.write(`${JSON.stringify({ status, answer: parsed(text) })}\n`);
     return status === 200 || status === 202 ? 0 : 1;
   } catch (error) {

@@ -1,6 +1,6 @@
 /** The agent's unit, by systemctl. */
 import { constants } from "node:os";
-import { agentUnitName } from "../../../components/shared/agent/agentUnit.ts";
+import { agentUnitName } from "../../../components/shared/agent/agentPlace.ts";
 import { runChild } from "./child.ts";
 import type { UnitSeen } from "./core/judge.ts";
 

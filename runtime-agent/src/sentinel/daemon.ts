@@ -9,7 +9,6 @@ import { openJournal } from "../shared/journal/index.ts";
 import { startLocalApi } from "../shared/localApi/index.ts";
 import { createLog, type Log } from "../shared/log.ts";
 import { metricsRoute } from "../shared/metrics.ts";
-import { agentIdentity } from "../shared/pskTls.ts";
 import { createNotifier } from "../shared/sdNotify.ts";
 import { openBodies } from "./bodies.ts";
 import type { Policy } from "./core/events.ts";
@@ -21,12 +20,14 @@ import { startHooks } from "./hooks.ts";
 import { openKeyStore } from "./keyStore.ts";
 import { createLedger } from "./ledger.ts";
 import { createLoop } from "./loop.ts";
+import { ownSshKey, readSshKey, sshKeyRoute } from "./ownSshKey.ts";
 import { bodiesOf, recover } from "./recover.ts";
+import { rereads } from "./reread.ts";
 import { sentinelRoutes } from "./routes/index.ts";
 import { createRunnerClient } from "./runnerClient.ts";
 import { startRunnerServer } from "./runnerServer.ts";
 import { sentinelMetrics } from "./sentinelMetrics.ts";
-import { readSshKey, sshTransport } from "./sshTransport.ts";
+import { sshTransport } from "./sshTransport.ts";
 
 /** A segment holds the largest snapshot several times: each waiting signal and each remembered end is about a KiB. */
 const journalOptions = { maxBytes: 32 * 1024 * 1024, keep: 2 } as const;
@@ -35,6 +36,8 @@ const holdMs = 120_000;
 
 export interface SentinelDaemonOptions {
   readonly config: SentinelConfig;
+  /** Where it was read: SIGHUP reads it again. @default SIGHUP reads secrets alone */
+  readonly configFile?: string | undefined;
   /** Ends the daemon; without it SIGTERM and SIGINT do. */
   readonly signal?: AbortSignal;
   /** @default the machine's own */
@@ -118,9 +121,13 @@ export async function runSentinelDaemon(options: SentinelDaemonOptions): Promise
   const agents = () => agentViews({ state, policy, clock });
   const metrics = sentinelMetrics({ state, agents, knownKeys: () => keys.size, wallMs: () => clock.wallMs() });
   const deadlineMs = config.delivery.deadlineSec * 1000;
+  const sshKey =
+    config.ssh === undefined
+      ? await ownSshKey(join(paths.state, "ssh", "id_ed25519"))
+      : await readSshKey(config.ssh.keyFile);
   const client = createRunnerClient({
     deadlineMs,
-    ssh: config.ssh === undefined ? undefined : sshTransport(await readSshKey(config.ssh.keyFile), deadlineMs),
+    ssh: sshTransport(sshKey.privateKey, deadlineMs),
     onTry: (_agent, transport, outcome) => metrics.tried(transport, outcome),
   });
   cleanup.defer(() => client.close());
@@ -141,7 +148,7 @@ export async function runSentinelDaemon(options: SentinelDaemonOptions): Promise
     extensions,
     cutOff(agent) {
       client.cutOff(agent);
-      server.cutOff(agentIdentity(agent));
+      server.cutOff();
     },
     holdMs,
     onOutcome(event, outcome) {
@@ -161,18 +168,32 @@ export async function runSentinelDaemon(options: SentinelDaemonOptions): Promise
     onError,
   });
   cleanup.defer(() => server.close());
-  const { hooks: hooksConfig } = config;
+  const callersOf = ({ hooks: given, watch }: SentinelConfig) => ({
+    hooks: given?.list ?? [],
+    watchdogs: watch.watchdogs,
+  });
   const hooks =
-    hooksConfig === undefined
+    config.hooks === undefined
       ? undefined
-      : await startHooks({ config: hooksConfig, loop, wallMs: () => clock.wallMs(), onError });
+      : await startHooks({
+          listen: config.hooks.listen,
+          ...callersOf(config),
+          loop,
+          beat: (name) => extensions.some((extension) => extension.beat?.(name) === true),
+          monotonicMs: () => clock.monotonicMs(),
+          wallMs: () => clock.wallMs(),
+          onError,
+        });
   if (hooks !== undefined) cleanup.defer(() => hooks.close());
-  const reread = (): void => {
-    hooks?.reread().then(
-      () => log.notice("the webhooks' secrets were read again"),
-      (error: unknown) => log.error("the webhooks' secrets stay as they are", { error }),
-    );
-  };
+  const reread = rereads({
+    file: options.configFile,
+    running: config,
+    log,
+    async prepare(next) {
+      const parts = [...extensions.map((extension) => extension.prepare?.(next)), hooks?.prepare(callersOf(next))];
+      return Promise.all(parts.filter((one) => one !== undefined));
+    },
+  });
   process.on("SIGHUP", reread);
   cleanup.defer(() => void process.off("SIGHUP", reread));
 
@@ -201,6 +222,7 @@ export async function runSentinelDaemon(options: SentinelDaemonOptions): Promise
     maxBodyBytes: mostBodyBytes,
     routes: [
       ...sentinelRoutes({ loop, state, bodies, log: client.log, agents, status, loopAgeMs }),
+      sshKeyRoute(sshKey),
       ...(config.metrics.enabled ? [metricsRoute(metrics.registry)] : []),
       ...extensions.flatMap(({ routes }) => routes ?? []),
     ],

@@ -3,11 +3,16 @@
  * go in, actions come out. An extension does its own I/O and never waits inside `turn`.
  */
 import type { JSONType } from "zod";
+import type { SentinelConfig } from "../../../components/shared/agent/sentinelConfig.ts";
 import type { Route } from "../shared/localApi/index.ts";
 import type { AgentRecord, Heard, RunReport, SizeProposal } from "./core/types.ts";
 
-/** An agent as extensions see it: all but its key. */
-export type AgentView = Omit<AgentRecord, "key"> & {
+/** An agent as extensions see it: its keys are only named. */
+export type AgentView = Omit<AgentRecord, "key" | "pending"> & {
+  /** Of the key in use: see `keyId`. */
+  readonly keyId: string;
+  /** Of the key for the server that is to take the present one's place, and until when it is good, Unix ms. */
+  readonly pending?: { readonly keyId: string; readonly registerBeforeMs: number };
   /** Whether its lease holds: it registered, and was heard within `leases.validSec`. */
   readonly alive: boolean;
   /** What its runner said last, with the monotonic time; undefined when it said nothing since this start. */
@@ -59,6 +64,13 @@ export interface Extension {
   status(): unknown;
   /** What is wrong with it; makes the Sentinel unhealthy. */
   fault?(): string | undefined;
+  /**
+   * Opens what another configuration needs, all of it or it rejects; what it gives takes it over, at once and without
+   * fail. Only what {@link SentinelConfig} may change while the Sentinel runs is looked at.
+   */
+  prepare?(config: SentinelConfig): Promise<() => void>;
+  /** Somebody called a heartbeat from outside; false when there is none of this name. */
+  beat?(name: string): boolean;
   /** Routes beside the Sentinel's own, for example `GET /watchdogs`. */
   readonly routes?: readonly Route[];
   close(): Promise<void>;

@@ -2,6 +2,7 @@
 import type { JSONType } from "zod";
 import type { Clock } from "../shared/clock.ts";
 import type { Log } from "../shared/log.ts";
+import { keyId } from "../shared/pskTls.ts";
 import { isAlive } from "./core/registry.ts";
 import type { Now, Policy } from "./core/events.ts";
 import type { SentinelState } from "./core/state.ts";
@@ -13,13 +14,23 @@ interface Seen {
   readonly clock: Clock;
 }
 
+const idOf = (key: string): string => keyId(Buffer.from(key, "hex"));
+
 /** The registry as it may be shown: without keys. */
 export function agentViews({ state, policy, clock }: Seen): AgentView[] {
   const now: Now = { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs(), random: () => 0 };
   return [...state.agents.values()].map((agent) => {
-    const { key: _, ...shown } = agent;
+    const { key, pending, ...shown } = agent;
     const heard = state.heard.get(agent.name);
-    return { ...shown, alive: isAlive(state, agent, now, policy), ...(heard === undefined ? {} : { heard }) };
+    return {
+      ...shown,
+      keyId: idOf(key),
+      ...(pending === undefined
+        ? {}
+        : { pending: { keyId: idOf(pending.key), registerBeforeMs: pending.registerBeforeMs } }),
+      alive: isAlive(state, agent, now, policy),
+      ...(heard === undefined ? {} : { heard }),
+    };
   });
 }
 

@@ -15,5 +15,6 @@ export interface ExtensionParts {
  */
 export async function openExtensions({ config, clock, log }: ExtensionParts): Promise<readonly Extension[]> {
   const { startWatch } = await import("./watch/startWatch.ts");
-  return [await startWatch({ config: config.watch, log, wallMs: () => clock.wallMs() })];
+  const registerWithinMs = config.leases.registerWithinMin * 60_000;
+  return [await startWatch({ config: config.watch, log, registerWithinMs, wallMs: () => clock.wallMs() })];
 }

@@ -1,5 +1,5 @@
 /**
- * Webhooks that ask for runs: Standard Webhooks on an address of the loopback, a private network or a mesh. The hook's
+ * What comes from outside: webhooks that ask for runs, and heartbeats (`beats.ts`). Webhooks are Standard Webhooks on an address of the loopback, a private network or a mesh. The hook's
  * name and the `webhook-id` are the run's key, so that a sender's retry, or a copy of it, is the same run, and another
  * sender's webhook is not.
  */
@@ -7,9 +7,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:http";
 import * as z from "zod";
 import type { SentinelConfig } from "../../../components/shared/agent/sentinelConfig.ts";
+import type { WatchdogConfig } from "../../../components/shared/agent/sentinelWatchConfig.ts";
 import { mostPayloadBytes } from "../../../components/shared/signals/protocol.ts";
 import { decodeWebhookSecret, verifyWebhook } from "../../../components/shared/signals/webhooks.ts";
 import { readSecretFile } from "../shared/secretFile.ts";
+import { createBeats, mostBeatBytes, readBeatTokens, type BeatTokens } from "./beats.ts";
 import type { Reply } from "./core/events.ts";
 import { refusal } from "./core/events.ts";
 import type { SentinelLoop } from "./loop.ts";
@@ -17,9 +19,18 @@ import { keyForm, mostKeyLength } from "./routes/bodies.ts";
 
 type HooksConfig = NonNullable<SentinelConfig["hooks"]>;
 
-export interface HooksOptions {
-  readonly config: HooksConfig;
+/** What of the configuration may change while it runs. */
+interface Callers {
+  readonly hooks: HooksConfig["list"];
+  readonly watchdogs: readonly WatchdogConfig[];
+}
+
+export interface HooksOptions extends Callers {
+  readonly listen: HooksConfig["listen"];
   readonly loop: Pick<SentinelLoop, "signal">;
+  /** A heartbeat was called; false when there is none of this name. */
+  readonly beat: (name: string) => boolean;
+  readonly monotonicMs: () => number;
   /** Unix ms. */
   readonly wallMs: () => number;
   readonly onError: (error: unknown, where: string) => void;
@@ -27,13 +38,13 @@ export interface HooksOptions {
 
 export interface Hooks {
   readonly port: number;
-  /** Reads the secrets again: all of them, or it rejects and they stay as they are. */
-  reread(): Promise<void>;
+  /** Reads the secrets of other callers, or those of the same ones again; rejects when one cannot be read. What it gives takes them over. */
+  prepare(callers: Callers): Promise<() => void>;
   close(): Promise<void>;
 }
 
 const mostConnections = 64;
-const path = /^\/hooks\/([a-z0-9-]{1,63})$/;
+const path = /^\/(hooks|beats)\/([a-z0-9-]{1,63})$/;
 /** Nobody learns which hooks there are, nor what was wrong with the signature. */
 const notSigned = refusal(401, "not signed", "Sign it as Standard Webhooks says, with this hook's secret.");
 
@@ -47,13 +58,13 @@ export function readHookSecrets(file: string): Promise<readonly string[]> {
   return readSecretFile(file, decode, "is not one or two secrets `whsec_…`, each on a line. Write them.");
 }
 
-async function readBody(request: IncomingMessage): Promise<Buffer | undefined> {
+async function readBody(request: IncomingMessage, mostBytes: number): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request) {
     if (!Buffer.isBuffer(chunk)) continue;
     size += chunk.length;
-    if (size > mostPayloadBytes) return undefined;
+    if (size > mostBytes) return undefined;
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
@@ -67,9 +78,18 @@ function answer(response: ServerResponse, { status, json }: Reply): void {
   response.end(body);
 }
 
-async function readSecrets({ list }: HooksConfig): Promise<ReadonlyMap<string, readonly string[]>> {
-  const read = list.map(async ({ name, secretFile }) => [name, await readHookSecrets(secretFile)] as const);
-  return new Map(await Promise.all(read));
+/** Callers with the secrets that they show. */
+interface Known {
+  readonly hooks: ReadonlyMap<string, { readonly agent: string; readonly secrets: readonly string[] }>;
+  readonly tokens: BeatTokens;
+}
+
+async function readCallers({ hooks, watchdogs }: Callers): Promise<Known> {
+  const read = hooks.map(async ({ name, agent, secretFile }) => {
+    const secrets = await readHookSecrets(secretFile);
+    return [name, { agent, secrets }] as const;
+  });
+  return { hooks: new Map(await Promise.all(read)), tokens: await readBeatTokens(watchdogs) };
 }
 
 /** The payload that a body is, or undefined where it is not JSON. */
@@ -83,20 +103,24 @@ function payloadOf(body: Buffer) {
 
 /** Starts listening. Rejects with the listen error, or when a secret cannot be read. */
 export async function startHooks(options: HooksOptions): Promise<Hooks> {
-  const { config, loop } = options;
-  let secrets = await readSecrets(config);
+  const { listen, loop, beat, monotonicMs } = options;
+  let known = await readCallers(options);
+  const called = createBeats({ tokens: () => known.tokens, beat, monotonicMs });
 
   async function serve(request: IncomingMessage): Promise<Reply> {
-    const [, name] = path.exec((request.url ?? "").split("?", 1)[0] ?? "") ?? [];
-    const hook = config.list.find((one) => one.name === name);
+    const [, kind, name = ""] = path.exec((request.url ?? "").split("?", 1)[0] ?? "") ?? [];
     if (request.method !== "POST") return refusal(405, "no such method here", "POST it.");
-    const body = await readBody(request);
-    if (body === undefined)
-      return refusal(413, "the body is too large", "Send less.", `${String(mostPayloadBytes)} bytes`);
-    const nowSec = Math.floor(options.wallMs() / 1000);
-    const verdict = verifyWebhook(request.headers, body, secrets.get(name ?? "") ?? [], nowSec);
+    const mostBytes = kind === "beats" ? mostBeatBytes : mostPayloadBytes;
+    const body = await readBody(request, mostBytes);
+    if (body === undefined) return refusal(413, "the body is too large", "Send less.", `${String(mostBytes)} bytes`);
+    return kind === "beats" ? called(name, request.headers.authorization) : signed(request, name, body);
+  }
+
+  async function signed({ headers }: IncomingMessage, name: string, body: Buffer): Promise<Reply> {
+    const hook = known.hooks.get(name);
+    const verdict = verifyWebhook(headers, body, hook?.secrets ?? [], Math.floor(options.wallMs() / 1000));
     if (hook === undefined || !verdict.ok) return notSigned;
-    const prefix = `hook:${hook.name}:`;
+    const prefix = `hook:${name}:`;
     const key = `${prefix}${verdict.id}`;
     const limit = `1 to ${String(mostKeyLength - prefix.length)} characters`;
     if (!keyForm.test(key))
@@ -123,16 +147,19 @@ export async function startHooks(options: HooksOptions): Promise<Hooks> {
   server.on("clientError", (_error, socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(config.listen.port, config.listen.host, () => {
+    server.listen(listen.port, listen.host, () => {
       server.off("error", reject);
       resolve();
     });
   });
   const address = server.address();
   return {
-    port: typeof address === "object" && address !== null ? address.port : config.listen.port,
-    async reread() {
-      secrets = await readSecrets(config);
+    port: typeof address === "object" && address !== null ? address.port : listen.port,
+    async prepare(callers) {
+      const next = await readCallers(callers);
+      return () => {
+        known = next;
+      };
     },
     close: () =>
       new Promise((resolve) => {

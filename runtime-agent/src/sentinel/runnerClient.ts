@@ -1,4 +1,7 @@
-/** How the Sentinel speaks to runners: HTTP over TLS with the agent's key, and SSH where HTTP does not reach it. */
+/**
+ * How the Sentinel speaks to runners: HTTP over TLS with the agent's key, and SSH where the agent was made so, or where
+ * HTTP does not reach it.
+ */
 import type { Agent } from "node:https";
 import { mostBodyBytes, runReport } from "../../../components/shared/signals/protocol.ts";
 import type { WebhookHeaders } from "../../../components/shared/signals/webhooks.ts";
@@ -14,8 +17,11 @@ export interface SignedSignal {
   readonly body: string;
 }
 
-/** Hands a signal over by another way than HTTP. Rejects when that fails. */
-export type SecondTransport = (target: SshTarget, agent: string, signal: SignedSignal) => Promise<PskAnswer>;
+/** What goes over SSH: a signal, or `GET` of what a runner tells of a run. */
+export type SshAsked = SignedSignal | { readonly get: string };
+
+/** Asks a runner by another way than HTTP. Rejects when that fails. */
+export type SecondTransport = (target: SshTarget, agent: string, asked: SshAsked) => Promise<PskAnswer>;
 
 export interface RunnerClientOptions {
   readonly deadlineMs: number;
@@ -36,7 +42,7 @@ const neverMade = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "ENOTF
 /** Answers that say: not taken, not now. */
 const notNow = new Set([408, 410, 425, 429, 503]);
 const mostReasonLength = 300;
-/** With a second transport, every so many tries take it. */
+/** Where a person named a second way, every so many tries take it. */
 const sshEvery = 3;
 
 function reasonOf(error: unknown): string {
@@ -92,7 +98,14 @@ export function createRunnerClient(options: RunnerClientOptions): RunnerClient {
     return pool;
   }
 
+  /** Where the runner said that it is to be asked by SSH, and by nothing else. */
+  const sshOnly = ({ registered }: AgentRecord): SshTarget | undefined =>
+    options.ssh === undefined ? undefined : registered?.ssh;
+
   function call(agent: AgentRecord, method: "GET" | "POST", path: string, signal?: SignedSignal): Promise<PskAnswer> {
+    const target = sshOnly(agent);
+    if (target !== undefined && options.ssh !== undefined)
+      return options.ssh(target, agent.name, signal ?? { get: path });
     const address = agent.address ?? agent.registered?.address;
     if (address === undefined) return Promise.reject(new Error("it has no address"));
     return pskCall({
@@ -119,11 +132,14 @@ export function createRunnerClient(options: RunnerClientOptions): RunnerClient {
 
   async function deliver(run: Run, agent: AgentRecord, payload: string): Promise<Delivered> {
     const { ssh } = options;
-    const bySsh = ssh !== undefined && agent.ssh !== undefined && run.attempts % sshEvery === 0;
+    const second = ssh !== undefined && agent.ssh !== undefined && run.attempts % sshEvery === 0;
+    const bySsh = second || sshOnly(agent) !== undefined;
     let outcome: Delivered;
     try {
       const signed = signedSignal(run, agent, payload);
-      const given = bySsh ? await ssh(agent.ssh, agent.name, signed) : await call(agent, "POST", "/v1/signals", signed);
+      const given = second
+        ? await ssh(agent.ssh, agent.name, signed)
+        : await call(agent, "POST", "/v1/signals", signed);
       outcome = readAnswer(given, run.runId);
     } catch (error) {
       outcome = failed(error);

@@ -1,23 +1,15 @@
 /**
- * The second transport: `hive-agent signal` on the agent's server, over SSH. The signed signal goes in as one JSON line,
- * the runner's answer comes out as one: `{"status":202,"answer":{…}}`. The command is fixed; of an agent only its name is in it.
+ * The second transport: `hive-agent signal` on the agent's server, over SSH. What is asked goes in as one JSON line (a
+ * signed signal, or the path of a run), the runner's answer comes out as one: `{"status":202,"answer":{…}}`. The command
+ * is fixed; of an agent only its name is in it, and a server that we installed runs its own whatever is asked for.
  */
 import { timingSafeEqual } from "node:crypto";
 import { dnsLabel } from "../../../components/shared/check.ts";
 import type { PskAnswer } from "../shared/pskTls.ts";
-import { readSecretFile } from "../shared/secretFile.ts";
 import type { SshTarget } from "./core/types.ts";
-import type { SecondTransport, SignedSignal } from "./runnerClient.ts";
+import type { SecondTransport, SshAsked } from "./runnerClient.ts";
 
 const mostAnswerBytes = 1024 * 1024;
-const mostKeyBytes = 16 * 1024;
-
-/** Reads a private key in OpenSSH's form. @throws SecretFileError */
-export function readSshKey(file: string): Promise<string> {
-  const form = /^-----BEGIN OPENSSH PRIVATE KEY-----\n[\s\S]+\n-----END OPENSSH PRIVATE KEY-----$/;
-  const otherwise = "is not a private key of OpenSSH. Write it with `ssh-keygen -t ed25519 -N ''`.";
-  return readSecretFile(file, (text) => (form.test(text) ? `${text}\n` : undefined), otherwise, mostKeyBytes);
-}
 
 /** Whether the key that a server shows is the one that was agreed on, `ssh-ed25519 AAAA…`. */
 function isHostKey(shown: Buffer, agreed: string): boolean {
@@ -35,7 +27,7 @@ function readAnswer(text: string): PskAnswer {
 
 /** A transport that logs in with this key. ssh2 is loaded when it is first used: most Sentinels never need it. */
 export function sshTransport(privateKey: string, deadlineMs: number): SecondTransport {
-  return async (target: SshTarget, agent: string, signal: SignedSignal) => {
+  return async (target: SshTarget, agent: string, asked: SshAsked) => {
     if (!dnsLabel.test(agent)) throw new RangeError("an agent's name is a DNS label");
     const { default: ssh2 } = await import("ssh2");
     const client = new ssh2.Client();
@@ -66,7 +58,7 @@ export function sshTransport(privateKey: string, deadlineMs: number): SecondTran
               clearTimeout(late);
               resolve(Buffer.concat(chunks).toString("utf8"));
             });
-            channel.end(`${JSON.stringify(signal)}\n`);
+            channel.end(`${JSON.stringify(asked)}\n`);
           });
         });
         client.connect({

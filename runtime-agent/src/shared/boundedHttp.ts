@@ -43,8 +43,8 @@ export interface BoundedOptions {
 export interface BoundedListener {
   /** Undefined on a Unix socket. */
   readonly port: number | undefined;
-  /** Ends the connections that were opened by a peer's key. */
-  cutOff(identity: string): void;
+  /** Ends the connections whose key is void by now. */
+  cutOff(): void;
   close(): Promise<void>;
 }
 
@@ -152,7 +152,7 @@ function openedBy(server: Server, identity: string | undefined): readonly Socket
   return [...(opened.get(server) ?? [])].filter((socket) => pskIdentity(socket) === identity);
 }
 
-function prepare(server: Server, options: BoundedOptions, keyOf?: PskKeys): void {
+function prepare(server: Server, options: BoundedOptions, keyOf?: PskKeys): Holds {
   const holds: Holds = (socket) => keyOf === undefined || pskHolds(socket, keyOf);
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     serve(request, response, options, holds).catch((error: unknown) => {
@@ -168,6 +168,7 @@ function prepare(server: Server, options: BoundedOptions, keyOf?: PskKeys): void
   server.on("tlsClientError", (_error: Error, stream: Socket) => stream.destroy());
   remember(server, holds);
   boundConnections(server, options, keyOf !== undefined);
+  return holds;
 }
 
 function limits({ requestMs = 10_000 }: BoundedOptions) {
@@ -181,7 +182,7 @@ function limits({ requestMs = 10_000 }: BoundedOptions) {
   };
 }
 
-async function listening(server: Server, listen: () => void): Promise<BoundedListener> {
+async function listening(server: Server, holds: Holds, listen: () => void): Promise<BoundedListener> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.once("listening", () => {
@@ -193,8 +194,8 @@ async function listening(server: Server, listen: () => void): Promise<BoundedLis
   const address = server.address();
   return {
     port: typeof address === "object" && address !== null ? address.port : undefined,
-    cutOff(identity) {
-      for (const socket of openedBy(server, identity)) socket.destroy();
+    cutOff() {
+      for (const socket of opened.get(server) ?? []) if (!holds(socket)) socket.destroy();
     },
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
@@ -216,8 +217,8 @@ export async function listenPsk(
     ...pskServer(options.keyOf),
     handshakeTimeout: Math.min(5_000, options.requestMs ?? 5_000),
   });
-  prepare(server, options, options.keyOf);
-  return listening(server, () => server.listen(options.listen.port, options.listen.host));
+  const holds = prepare(server, options, options.keyOf);
+  return listening(server, holds, () => server.listen(options.listen.port, options.listen.host));
 }
 
 /**
@@ -230,8 +231,8 @@ export async function listenUnix(options: BoundedOptions & { readonly socket: st
   await mkdir(dirname(socket), { recursive: true, mode: 0o755 });
   await unlink(socket).catch(() => undefined);
   const server = createPlainServer(limits(options));
-  prepare(server, options);
-  const listener = await listening(server, () => server.listen(socket));
+  const holds = prepare(server, options);
+  const listener = await listening(server, holds, () => server.listen(socket));
   await chmod(socket, 0o666);
   return listener;
 }

@@ -1,6 +1,7 @@
 /** Configuration files: whose one is, and what it says. */
 import { access, readFile, stat } from "node:fs/promises";
 import path from "node:path";
+import { agentConfigFile, type AgentPlace } from "../../../components/shared/agent/agentPlace.ts";
 import type { KeeperConfig } from "../../../components/shared/agent/keeperConfig.ts";
 import { parseYaml } from "../../../components/shared/agent/parseYaml.ts";
 import type { RunnerConfig } from "../../../components/shared/agent/runnerConfig.ts";
@@ -16,24 +17,37 @@ export type RoleConfig =
   | { readonly role: "sentinel"; readonly config: SentinelConfig }
   | { readonly role: "runner"; readonly config: RunnerConfig };
 
-const folder = "/etc/hive-agent";
-
-export function configFileOf(role: Role): string {
-  return `${folder}/${role}.yaml`;
+export function configFileOf(role: Role, place: AgentPlace = {}): string {
+  return agentConfigFile(role, place);
 }
 
-/** The configuration of the role that is installed here: one role a host. The Keeper's name where there is none. */
-export async function installedConfigFile(): Promise<string> {
+async function isThere(file: string): Promise<boolean> {
+  return access(file).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** The Keeper's configuration for a side: an arbiter may be in the machine's second place. */
+export async function keeperConfigFile(side: KeeperConfig["side"], root = ""): Promise<string> {
+  const second = configFileOf("keeper", { besideHost: true });
+  return side === "arbiter" && (await isThere(root + second)) ? second : configFileOf("keeper");
+}
+
+/**
+ * The configurations of what is installed here: of one role, and of an arbiter beside the Keeper's host side. The
+ * Keeper's name where there is none.
+ *
+ * @param root Folder that the machine's root is taken to be. @default "/"
+ */
+export async function installedConfigFiles(root = ""): Promise<readonly string[]> {
+  const found: string[] = [];
   for (const role of roles) {
-    const file = configFileOf(role);
-    try {
-      await access(file);
-      return file;
-    } catch {
-      // Another role, or none.
-    }
+    if (found.length === 0 && (await isThere(root + configFileOf(role)))) found.push(configFileOf(role));
   }
-  return configFileOf("keeper");
+  const second = configFileOf("keeper", { besideHost: true });
+  if (await isThere(root + second)) found.push(second);
+  return found.length === 0 ? [configFileOf("keeper")] : found;
 }
 
 function unreadable(file: string, error: unknown): Fault {

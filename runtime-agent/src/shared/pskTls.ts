@@ -3,7 +3,7 @@
  * ChaCha20-Poly1305 (RFC 8442, RFC 7905), so that each side proves that it knows the key and a key that leaks later
  * opens no old recording. There are no certificates to renew. For node:https, with everything bounded.
  */
-import { constants } from "node:crypto";
+import { constants, createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
 import type { Socket } from "node:net";
@@ -28,9 +28,25 @@ export function pskHolds(socket: Socket, keyOf: PskKeys): boolean {
   return proof !== undefined && keyOf(proof.identity)?.equals(proof.key) === true;
 }
 
-/** The identity of an agent's runner. */
-export function agentIdentity(name: string): string {
-  return `agent:${name}`;
+const agentPrefix = "agent:";
+
+/** Names a key without telling it, 16 hexadecimal digits: which of an agent's keys is meant while there are two. */
+export function keyId(key: Buffer): string {
+  return createHash("sha256").update("hive agent key\n").update(key).digest("hex").slice(0, 16);
+}
+
+/** The identity of an agent's runner: with its key, as it calls the Sentinel; without one, as it is called. */
+export function agentIdentity(name: string, key?: Buffer): string {
+  return `${agentPrefix}${name}${key === undefined ? "" : `#${keyId(key)}`}`;
+}
+
+/** Agent and key that an identity names; undefined for one that is no agent's. */
+export function readAgentIdentity(
+  identity: string,
+): { readonly name: string; readonly keyId: string | undefined } | undefined {
+  if (!identity.startsWith(agentPrefix)) return undefined;
+  const [name = "", id, ...rest] = identity.slice(agentPrefix.length).split("#");
+  return rest.length > 0 ? undefined : { name, keyId: id };
 }
 
 /** TLS settings of the side that listens, for `https.createServer`. */

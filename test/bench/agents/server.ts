@@ -67,7 +67,7 @@ export function bareServer(ground: Ground, { name, vmId, release, key }: Order):
     name,
     planHeavyAgent(
       {
-        ...{ name, kind: "experimental", created, ttlSec, mode: { mode: "job", idempotent: true } },
+        ...{ estate: "lab", name, kind: "experimental", created, ttlSec, mode: { mode: "job", idempotent: true } },
         ...{
           sentinel: listen,
           runnerAddress: `${host}:${String(serverPorts.runner)}`,

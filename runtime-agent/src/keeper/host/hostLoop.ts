@@ -32,8 +32,8 @@ export interface HostParts {
   readonly memory: () => Promise<MemorySeen | undefined>;
   readonly perform: (action: HostAction) => Promise<void>;
   readonly link?: HostLink;
-  /** The VM whose arbiter the link leads to. */
-  readonly arbiterVmid?: number;
+  /** The VM whose arbiter the link leads to; null where that is on this host. */
+  readonly arbiterVmid?: number | null;
   /** Heat of the room, °C, where a sensor gives it. */
   readonly roomC?: () => number | undefined;
   /** After a completed decision loop: ESP32 and service manager. */

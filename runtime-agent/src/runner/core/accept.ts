@@ -82,6 +82,17 @@ function parse(body: Uint8Array): Signal | undefined {
   }
 }
 
+/** What there is no room for; undefined when there is. */
+function fullness({ queue, payloadBytes, runs }: RunnerState, bytes: number): string | undefined {
+  const most = (count: number, limit: number, what: string): string | undefined =>
+    count > limit ? `${String(count)} ${what}, and at most ${String(limit)} may` : undefined;
+  return (
+    most(queue.size + 1, mostQueued, "runs would wait") ??
+    most(payloadBytes + bytes, mostWaitingBytes, "bytes of payloads would wait") ??
+    most(runs.size + 1, mostKnown, "runs would be known")
+  );
+}
+
 /** @param nowMs Unix ms */
 export function acceptSignal(state: RunnerState, request: SignalRequest, rules: AcceptRules, nowMs: number): Verdict {
   const { headers, body } = request;
@@ -95,16 +106,28 @@ export function acceptSignal(state: RunnerState, request: SignalRequest, rules: 
   if (ofKey !== undefined) return known(ofKey, digest, timestampSec);
   if (timestampSec <= state.floorSec) return refused(401, "this signal may have been here before");
   const parsed = parse(body);
-  if (parsed === undefined || !signalKey.safeParse(key).success) return refused(400, "not a signal");
-  if (parsed.agent !== rules.agent) return refused(400, "a signal for another agent");
-  if (state.runs.has(parsed.runId)) return refused(409, "the run id stands for another key");
-  if (state.expiresMs !== undefined && nowMs >= state.expiresMs) return refused(410, "this server's time is over");
+  if (!signalKey.safeParse(key).success)
+    return refused(400, "webhook-id is no key: 1 to 200 letters, digits, _, : and -; choose another key");
+  if (parsed === undefined)
+    return refused(400, "the body is no signal: type, agent, runId and payload as JSON; give both sides one release");
+  if (parsed.agent !== rules.agent)
+    return refused(
+      400,
+      `a signal for agent ${parsed.agent}, and ${rules.agent} runs here; send it to the other's server`,
+    );
+  if (state.runs.has(parsed.runId)) return refused(409, "the run id stands for another key; take a new id");
+  if (state.expiresMs !== undefined && nowMs >= state.expiresMs)
+    return refused(410, "this server's time is over; renew it: hive agent renew");
   const payload = JSON.stringify(parsed.payload);
   const bytes = Buffer.byteLength(payload);
   // Written anew it may be longer than it came: 1e20 has 21 digits.
-  if (bytes > mostPayloadBytes) return refused(413, `a payload has at most ${String(mostPayloadBytes)} bytes`);
-  const full = state.queue.size >= mostQueued || state.payloadBytes + bytes > mostWaitingBytes;
-  if (full || state.runs.size >= mostKnown) return refused(503, "too many runs wait");
+  if (bytes > mostPayloadBytes)
+    return refused(
+      413,
+      `the payload has ${String(bytes)} bytes; a payload has at most ${String(mostPayloadBytes)} bytes`,
+    );
+  const full = fullness(state, bytes);
+  if (full !== undefined) return refused(503, `${full}; send it again later`);
   const run: Run = {
     runId: parsed.runId,
     key,

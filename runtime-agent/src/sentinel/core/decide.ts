@@ -8,6 +8,7 @@ import type { Action, Draft, Event, Now, Outcome, Policy, Reply } from "./events
 import { done } from "./events.ts";
 import {
   closeDown,
+  dropPending,
   farewell,
   handOver,
   heartbeat,
@@ -64,7 +65,7 @@ function take(state: SentinelState, event: Event, now: Now, policy: Policy, draf
     case "resize":
       return resize(state, event, draft);
     case "remove":
-      return remove(state, event.name, now, draft);
+      return remove(state, event, now, draft);
     case "register":
       return register(state, event, now, policy, draft);
     case "heartbeat":
@@ -114,7 +115,7 @@ function extension(
   const agent = state.agents.get(action.agent);
   if (agent === undefined) return;
   if (action.kind === "reaped") {
-    if (agent.life === action.life && agent.handedOver !== undefined) remove(state, agent.name, now, draft);
+    if (agent.life === action.life && agent.handedOver !== undefined) remove(state, agent, now, draft);
     return;
   }
   const { proposal: old, ...rest } = agent;
@@ -125,12 +126,13 @@ function extension(
   });
 }
 
-/** Hands over a server that nobody registered in time, or whose time is over. */
+/** Hands over a server that nobody registered in time, or whose time is over; a pending key goes with its own time. */
 function isDue(agent: AgentRecord, now: Now, policy: Policy, draft: Draft): void {
   if (agent.handedOver !== undefined) return;
   if (agent.registered === undefined && now.wallMs >= agent.registerBeforeMs)
     handOver(agent, "unregistered", now, draft);
   else if (now.wallMs >= agent.expiresMs + policy.graceMs) handOver(agent, "expired", now, draft);
+  else dropPending(agent, now, draft);
 }
 
 /** Lets go of ended runs beyond their number or time; their keys go into the store first. */

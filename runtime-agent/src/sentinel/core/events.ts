@@ -30,7 +30,7 @@ export interface Now {
   readonly random: () => number;
 }
 
-export type NewAgent = Omit<AgentRecord, "createdMs" | "key" | "life" | "registerBeforeMs" | "expiresMs"> & {
+export type NewAgent = Omit<AgentRecord, "id" | "createdMs" | "key" | "life" | "registerBeforeMs" | "expiresMs"> & {
   readonly ttlMs: number;
 };
 
@@ -68,15 +68,17 @@ export type Answer =
   | { readonly kind: "nothing" };
 
 export type Event =
-  /** The key is new, 64 hexadecimal digits from a CSPRNG; a repeated call gets the first one. */
-  | { readonly kind: "new"; readonly agent: NewAgent; readonly key: string }
+  /** Key and id are new, 64 and 32 hexadecimal digits from a CSPRNG; a repeated call gets the first ones. */
+  | { readonly kind: "new"; readonly agent: NewAgent; readonly key: string; readonly id: string }
   | { readonly kind: "mint"; readonly name: string; readonly key: string }
   | { readonly kind: "renew"; readonly name: string; readonly ttlMs: number }
   | { readonly kind: "resize"; readonly name: string; readonly size: string }
-  | { readonly kind: "remove"; readonly name: string }
-  | { readonly kind: "register"; readonly name: string; readonly registration: Registration }
+  /** With `id` that registration alone: not a later one of the same name. */
+  | { readonly kind: "remove"; readonly name: string; readonly id?: string | undefined }
+  /** `key`: the one that the caller has proven to know. */
+  | { readonly kind: "register"; readonly name: string; readonly key: string; readonly registration: Registration }
   | { readonly kind: "heartbeat"; readonly name: string; readonly heartbeat: Heartbeat }
-  | { readonly kind: "farewell"; readonly name: string; readonly farewell: Farewell }
+  | { readonly kind: "farewell"; readonly name: string; readonly key: string; readonly farewell: Farewell }
   /** Sent by the server of the life `life`. */
   | {
       readonly kind: "result";

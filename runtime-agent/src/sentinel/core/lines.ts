@@ -7,8 +7,10 @@ import type { Line } from "./types.ts";
 const name = z.string().regex(dnsLabel);
 const count = z.number().int().nonnegative();
 const atMs = z.number();
+const agentKey = z.string().regex(/^[0-9a-f]{64}$/);
 const sizes = z.enum(["XS", "S", "M", "L"]);
 const address = z.object({ host: z.string(), port: count });
+const sshTarget = address.extend({ user: z.string(), hostKey: z.string() });
 const body = z.union([
   z.object({ bytes: count, json: z.string() }),
   z.object({ bytes: count, file: z.string().regex(/^[\w.-]+$/) }),
@@ -16,20 +18,28 @@ const body = z.union([
 
 const agent = z.object({
   name,
+  id: z
+    .string()
+    .regex(/^(?:[0-9a-f]{32})?$/)
+    .default(""),
   kind: z.enum(["micro-service", "browser-light", "browser-heavy", "batch", "experimental"]),
   size: sizes,
   mode: z.enum(["job", "resident"]),
   idempotent: z.boolean(),
   address: address.exactOptional(),
-  ssh: address.extend({ user: z.string(), hostKey: z.string() }).exactOptional(),
+  ssh: sshTarget.exactOptional(),
   provider: z.object({ kind: z.enum(["proxmox", "lightsail"]), id: z.string() }).exactOptional(),
   createdMs: atMs,
   expiresMs: atMs,
-  key: z.string().regex(/^[0-9a-f]{64}$/),
+  key: agentKey,
   life: count,
   registerBeforeMs: atMs,
+  pending: z.object({ key: agentKey, registerBeforeMs: atMs }).exactOptional(),
   registered: z
-    .object({ instance: instanceId, address, idempotent: z.boolean(), version: z.string(), atMs })
+    .object({
+      ...{ instance: instanceId, address, ssh: sshTarget.exactOptional() },
+      ...{ idempotent: z.boolean(), version: z.string(), atMs },
+    })
     .exactOptional(),
   proposal: z.object({ from: sizes, to: sizes, kills: count }).exactOptional(),
   handedOver: z.object({ why: z.enum(["unregistered", "expired", "farewell"]), atMs }).exactOptional(),

@@ -14,11 +14,14 @@ const reapersOwn = refusal(
   "Destroy the agent's stack and make it anew: `hive agent destroy`, `hive agent new`.",
 );
 
+const voidKey = refusal(409, "another key has taken this one's place", "Destroy this server.");
+
 type Of<Kind extends Event["kind"]> = Extract<Event, { readonly kind: Kind }>;
 
-function minted(agent: AgentRecord): Reply {
-  const { key, registerBeforeMs, expiresMs } = agent;
-  return { status: 200, json: { key, registerBeforeMs, expiresMs } };
+type Key = Pick<AgentRecord, "key" | "registerBeforeMs">;
+
+function minted({ id, expiresMs }: AgentRecord, { key, registerBeforeMs }: Key): Reply {
+  return { status: 200, json: { id, key, registerBeforeMs, expiresMs } };
 }
 
 /** What two calls for the same agent must agree on to be the same. */
@@ -30,7 +33,7 @@ function sameWords(agent: AgentRecord, given: Of<"new">["agent"]): boolean {
 
 export function newAgent(
   state: SentinelState,
-  { agent: given, key }: Of<"new">,
+  { agent: given, key, id }: Of<"new">,
   now: Now,
   policy: Policy,
   draft: Draft,
@@ -39,12 +42,13 @@ export function newAgent(
   if (old !== undefined) {
     // Whoever asked may have died before he heard the answer.
     const unused = old.registered === undefined && old.handedOver === undefined && now.wallMs < old.registerBeforeMs;
-    if (unused && sameWords(old, given)) return minted(old);
+    if (unused && sameWords(old, given)) return minted(old, old);
     return refusal(409, "there is an agent of this name", "Destroy it first, or choose another name.");
   }
   const { ttlMs, ...rest } = given;
   const agent: AgentRecord = {
     ...rest,
+    id,
     createdMs: now.wallMs,
     expiresMs: now.wallMs + ttlMs,
     key,
@@ -52,21 +56,40 @@ export function newAgent(
     registerBeforeMs: now.wallMs + policy.registerWithinMs,
   };
   draft.say({ kind: "agent", agent });
-  return { ...minted(agent), status: 201 };
+  return { ...minted(agent, agent), status: 201 };
 }
 
-/** A key for the next server of the same agent. What the old one may have begun is interrupted, or begins again. */
+/**
+ * A key for the next server of the same agent. While a server is registered it stands beside the key in use, and a later
+ * one takes its place; without a server it is the agent's at once.
+ */
 export function mint(state: SentinelState, { name, key }: Of<"mint">, now: Now, policy: Policy, draft: Draft): Reply {
   const agent = state.agents.get(name);
   if (agent === undefined) return noSuchAgent;
   if (agent.handedOver !== undefined) return reapersOwn;
-  const { registered: _, ...rest } = agent;
-  const next = { ...rest, key, life: agent.life + 1, registerBeforeMs: now.wallMs + policy.registerWithinMs };
-  draft.say({ kind: "agent", agent: next });
-  draft.do({ kind: "cut-off", agent: name });
-  state.heard.delete(name);
-  displace(state, agent, now, draft);
-  return minted(next);
+  const next = { key, registerBeforeMs: now.wallMs + policy.registerWithinMs };
+  if (agent.registered === undefined) {
+    draft.say({ kind: "agent", agent: succeeded(agent, next) });
+    draft.do({ kind: "cut-off", agent: name });
+  } else draft.say({ kind: "agent", agent: { ...agent, pending: next } });
+  return minted(agent, next);
+}
+
+/** The agent in its next life, by another key; no server has it yet. */
+function succeeded(agent: AgentRecord, { key, registerBeforeMs }: Key): AgentRecord {
+  const { registered: _, pending: __, ...rest } = agent;
+  return { ...rest, key, life: agent.life + 1, registerBeforeMs };
+}
+
+/** Forgets a pending key that was not used in time. */
+export function dropPending(agent: AgentRecord, now: Now, draft: Draft): void {
+  if (agent.pending === undefined || now.wallMs < agent.pending.registerBeforeMs) return;
+  draft.say({ kind: "agent", agent: withoutPending(agent) });
+  draft.do({ kind: "cut-off", agent: agent.name });
+}
+
+function withoutPending({ pending: _, ...rest }: AgentRecord): AgentRecord {
+  return rest;
 }
 
 export function renew(state: SentinelState, { name, ttlMs }: Of<"renew">, now: Now, draft: Draft): Reply {
@@ -92,9 +115,15 @@ export function resize(state: SentinelState, { name, size }: Of<"resize">, draft
   return { status: 200, json: { name, size: checked.value } };
 }
 
-export function remove(state: SentinelState, name: string, now: Now, draft: Draft): Reply {
+/** Takes an agent off the registry. */
+export function remove(
+  state: SentinelState,
+  { name, id }: Pick<Of<"remove">, "name" | "id">,
+  now: Now,
+  draft: Draft,
+): Reply {
   const agent = state.agents.get(name);
-  if (agent === undefined) return noSuchAgent;
+  if (agent === undefined || (id !== undefined && id !== agent.id)) return noSuchAgent;
   takeOff(state, agent, now, draft);
   draft.do({ kind: "cut-off", agent: name });
   return done;
@@ -112,31 +141,47 @@ function leaseOf(agent: AgentRecord, policy: Policy): Reply {
   return { status: 200, json: { ...lease } };
 }
 
+/** What a server that is known may tell anew: where it is, and what runs there. */
+function whereabouts({ address, ssh, version }: Omit<NonNullable<AgentRecord["registered"]>, "atMs">): string {
+  return JSON.stringify([address, ssh ?? null, version]);
+}
+
 export function register(
   state: SentinelState,
-  { name, registration }: Of<"register">,
+  { name, key, registration }: Of<"register">,
   now: Now,
   policy: Policy,
   draft: Draft,
 ): Reply {
   const agent = state.agents.get(name);
   if (agent === undefined) return noSuchAgent;
-  const { instance, address, idempotent, version } = registration;
-  if (agent.registered === undefined) {
-    if (agent.handedOver !== undefined || now.wallMs >= agent.registerBeforeMs)
-      return refusal(410, "the key was not used in time", "Ask the Sentinel for another: `hive agent new`.");
-    const registered = { instance, address, idempotent, version, atMs: now.wallMs };
-    draft.say({ kind: "agent", agent: { ...agent, registered } });
+  const { mode: _, ...told } = registration;
+  const { instance } = told;
+  const isNext = agent.pending?.key === key;
+  if (agent.key !== key && !isNext) return voidKey;
+  if (agent.registered === undefined || isNext) {
+    const { registerBeforeMs } = agent.pending ?? agent;
+    if (agent.handedOver !== undefined || now.wallMs >= registerBeforeMs)
+      return refusal(410, "the key was not used in time", "Ask the Sentinel for another: `hive up` of its stack.");
+    const registered = { ...told, atMs: now.wallMs };
+    const next = agent.pending === undefined ? agent : succeeded(agent, agent.pending);
+    draft.say({ kind: "agent", agent: { ...next, registered } });
     draft.tell({ kind: "registered", agent: name });
+    if (isNext) takePlace(state, agent, instance, now, draft);
   } else if (agent.registered.instance !== instance)
     return refusal(409, "the key is used up: another server registered with it", "Destroy this server.");
-  else if (JSON.stringify(agent.registered.address) !== JSON.stringify(address) || agent.registered.version !== version)
-    draft.say({
-      kind: "agent",
-      agent: { ...agent, registered: { ...agent.registered, address, idempotent, version } },
-    });
+  else if (whereabouts(agent.registered) !== whereabouts(told))
+    draft.say({ kind: "agent", agent: { ...agent, registered: { ...told, atMs: agent.registered.atMs } } });
   isHeard(state, name, now);
   return leaseOf(agent, policy);
+}
+
+/** The older key is void. What another server may have begun is interrupted, or begins again; its own goes on. */
+function takePlace(state: SentinelState, agent: AgentRecord, instance: string, now: Now, draft: Draft): void {
+  draft.do({ kind: "cut-off", agent: agent.name });
+  if (agent.registered?.instance === instance) return;
+  state.heard.delete(agent.name);
+  displace(state, agent, now, draft);
 }
 
 /** A runner that comes back gets what waits for it at once. */
@@ -162,7 +207,7 @@ export function heartbeat(state: SentinelState, event: Of<"heartbeat">, now: Now
 
 /** From now on the agent's server is the reaper's; what waits for it stays until it is gone, or {@link closeDown}. */
 export function handOver(agent: AgentRecord, why: HandOver, now: Now, draft: Draft): void {
-  draft.say({ kind: "agent", agent: { ...agent, handedOver: { why, atMs: now.wallMs } } });
+  draft.say({ kind: "agent", agent: { ...withoutPending(agent), handedOver: { why, atMs: now.wallMs } } });
 }
 
 /**
@@ -178,17 +223,24 @@ export function closeDown(state: SentinelState, agent: AgentRecord, now: Now, po
 
 export function farewell(state: SentinelState, event: Of<"farewell">, now: Now, draft: Draft): Reply {
   const agent = state.agents.get(event.name);
-  // Who is not known any more may go: nobody waits for him.
-  if (agent?.registered === undefined) return done;
+  // Who is not known, not any more or not yet, may go: nobody waits for him.
+  if (agent?.registered === undefined || agent.key !== event.key) return done;
   if (agent.registered.instance !== event.farewell.instance)
     return refusal(409, "another server registered with this key", "Destroy this server.");
   state.heard.delete(event.name);
   draft.tell({ kind: "farewell", agent: event.name });
   // A stack that takes its server down deletes it itself. Nothing is cut off: the answer goes out by the key that is void
   // now, and the connection ends with it.
-  if (event.farewell.reason === "destroyed") takeOff(state, agent, now, draft);
+  if (event.farewell.reason === "destroyed") leave(state, agent, now, draft);
   else if (agent.handedOver === undefined) handOver(agent, "farewell", now, draft);
   return done;
+}
+
+/** A server goes: with it its agent, unless the key of a successor is there. */
+function leave(state: SentinelState, agent: AgentRecord, now: Now, draft: Draft): void {
+  if (agent.pending === undefined) return takeOff(state, agent, now, draft);
+  draft.say({ kind: "agent", agent: succeeded(agent, agent.pending) });
+  displace(state, agent, now, draft);
 }
 
 /** Whether its lease holds. */

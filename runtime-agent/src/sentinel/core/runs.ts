@@ -37,20 +37,8 @@ export function signal(
   if (agent === undefined) return refusal(404, "no such agent", "`hive agent list` names them.");
   if (agent.handedOver !== undefined || now.wallMs >= agent.expiresMs)
     return refusal(409, "its server's time to live is over", "Renew it in time, or make the agent anew.");
-  if (state.open >= policy.mostWaiting || state.openBytes + given.payload.bytes > policy.mostWaitingBytes)
-    return refusal(
-      503,
-      "too many signals wait",
-      "Send it again later; look at the dead letters.",
-      String(policy.mostWaiting),
-    );
-  if (given.keys + state.runs.size >= policy.mostKeys)
-    return refusal(
-      503,
-      "too many keys are known",
-      "Send it again later, or raise history.mostKeys.",
-      String(policy.mostKeys),
-    );
+  const full = isFull(state, given, policy);
+  if (full !== undefined) return full;
   const run: Run = {
     runId: given.runId,
     agent: name,
@@ -66,6 +54,31 @@ export function signal(
   };
   draft.say({ kind: "run", run });
   return standingReply(202, run.runId, "waiting");
+}
+
+/** Why no further signal can be kept; undefined when it can. */
+function isFull(
+  state: SentinelState,
+  { keys, payload }: Pick<Of<"signal">["signal"], "keys" | "payload">,
+  policy: Policy,
+): Reply | undefined {
+  const { open, openBytes } = state;
+  const { mostWaiting, mostWaitingBytes, mostKeys } = policy;
+  const later = (setting: string): string =>
+    `Send it again later, give dead letters up (hive agent dead-letters), or raise ${setting}.`;
+  const bytes = openBytes + payload.bytes;
+  const known = keys + state.runs.size;
+  if (open >= mostWaiting) {
+    const limit = `${String(mostWaiting)} signals`;
+    return refusal(503, `${String(open)} signals wait or are dead`, later("delivery.mostWaiting"), limit);
+  }
+  if (bytes > mostWaitingBytes) {
+    const limit = `${String(mostWaitingBytes)} bytes`;
+    return refusal(503, `${String(bytes)} bytes of payloads would wait`, later("delivery.mostWaitingMiB"), limit);
+  }
+  if (known < mostKeys) return undefined;
+  const fix = "Send it again later, or raise history.mostKeys.";
+  return refusal(503, `${String(known)} keys are known`, fix, `${String(mostKeys)} keys`);
 }
 
 function end(run: Run, how: EndState, reason: string | null, now: Now, draft: Draft, report?: Body): void {

@@ -33,6 +33,8 @@ export type HandOver = "unregistered" | "expired" | "farewell";
 /** One agent of the registry. */
 export interface AgentRecord {
   readonly name: string;
+  /** Of this registration, 32 hexadecimal digits: a later agent of the same name has another. Empty in older journals. */
+  readonly id: string;
   readonly kind: AgentKind;
   readonly size: VpsSize;
   readonly mode: "job" | "resident";
@@ -45,14 +47,21 @@ export interface AgentRecord {
   readonly expiresMs: number;
   /** The key of this life: 64 hexadecimal digits. It never leaves the Sentinel but in the answer that minted it. */
   readonly key: string;
-  /** Counts the keys that were minted: a new server of the same agent is a new life. */
+  /** Counts the keys that were the agent's: a new server of the same agent is a new life. */
   readonly life: number;
   /** A key that is not used by then is void. */
   readonly registerBeforeMs: number;
+  /**
+   * Minted for the server that is to take the registered one's place: the first registration with it makes it the
+   * agent's key. Until then `key` is good as ever, so that one that is never used changes nothing.
+   */
+  readonly pending?: { readonly key: string; readonly registerBeforeMs: number };
   /** The one instance that this life's key is bound to. */
   readonly registered?: {
     readonly instance: string;
     readonly address: Address;
+    /** The way that the server itself named, by the channel that its key secures: its host key is pinned by it. */
+    readonly ssh?: SshTarget;
     readonly idempotent: boolean;
     readonly version: string;
     readonly atMs: number;

@@ -2,23 +2,12 @@
  * Which servers are deleted, and when. Pure and total.
  *
  * A server that an agent of the registry answers for goes when the registry has handed it over (it expired, never
- * registered, or said farewell). One that no agent answers for goes when the end in its own tags is past. Never goes what
- * lacks one of our tags, what the configuration names, and the Sentinel's own machine. Each is asked about twice, with a
+ * registered, or said farewell). One that no agent answers for goes when the end in its own tags is past, or when it has
+ * been there for as long as a server may take to register. Never goes what lacks one of our tags, another Hive's server, what the configuration names, and the Sentinel's own machine. Each is asked about twice, with a
  * pause, and a brake holds what would delete many at once.
  */
-import type { AgentRecord } from "../core/types.ts";
+import { answersFor, doomOf, isOurs, serverKey, type AgentLife, type ReapPolicy } from "./doom.ts";
 import type { ProviderKind, ServerSeen } from "./types.ts";
-
-export interface ReapPolicy {
-  /** Past the end in a server's tags, ms. */
-  readonly graceMs: number;
-  readonly pauseMs: number;
-  readonly mostPerHour: number;
-  /** Names and numbers of servers that are never deleted; the Sentinel's own among them. */
-  readonly never: readonly string[];
-  /** Those that can be looked at. */
-  readonly providers: readonly ProviderKind[];
-}
 
 /** A provider's newest complete answer. */
 export interface Look {
@@ -27,11 +16,11 @@ export interface Look {
   readonly servers: readonly ServerSeen[];
 }
 
-export type AgentLife = Pick<AgentRecord, "name" | "life" | "provider" | "handedOver">;
-
 export interface ReapView {
   readonly monotonicMs: number;
   readonly wallMs: number;
+  /** When what is remembered here began, Unix ms: of servers before it nobody knows whether they registered. */
+  readonly sinceMs: number;
   readonly agents: readonly AgentLife[];
   /** Those of which there is a look that is not too old to act on. */
   readonly looks: Readonly<Partial<Record<ProviderKind, Look>>>;
@@ -54,6 +43,8 @@ interface Mark {
 export interface ReapState {
   /** When the deletion of each server was begun, Unix ms, in the last hour. Kept over a restart: it is the brake. */
   readonly begunMs: Readonly<Record<string, number>>;
+  /** When each server of ours was first seen, Unix ms. Kept over a restart: some providers tell no age. */
+  readonly seenMs: Readonly<Record<string, number>>;
   readonly marks: Readonly<Record<string, Mark>>;
   readonly flying: readonly string[];
   /** Until when a server is left alone after a try, monotonic ms, and how often in a row tries failed. */
@@ -61,7 +52,7 @@ export interface ReapState {
   readonly braked: boolean;
 }
 
-export const emptyReap: ReapState = { begunMs: {}, marks: {}, flying: [], rests: {}, braked: false };
+export const emptyReap: ReapState = { begunMs: {}, seenMs: {}, marks: {}, flying: [], rests: {}, braked: false };
 
 export interface Removal {
   readonly key: string;
@@ -89,36 +80,6 @@ const driftMs = 60_000;
 const settleMs = 10 * 60_000;
 const firstRestMs = 60_000;
 const mostRestMs = hourMs;
-
-/** Names one server in one life: numbers and names are used again, then with other tags. */
-export function serverKey({ provider, id, tags }: ServerSeen): string {
-  return `${provider}/${id}/${tags.agent}/${String(tags.expiresSec)}`;
-}
-
-function answersFor(agent: AgentLife, { provider, id, tags }: ServerSeen): boolean {
-  if (agent.name !== tags.agent) return false;
-  return agent.provider === undefined || (agent.provider.kind === provider && agent.provider.id === id);
-}
-
-const handedOverWords = {
-  unregistered: "it never registered",
-  expired: "its time to live is over",
-  farewell: "it said farewell",
-} as const;
-
-/** Why a server is to be deleted; undefined when it is not. */
-export function doomOf(
-  server: ServerSeen,
-  agents: readonly AgentLife[],
-  policy: ReapPolicy,
-  wallMs: number,
-): string | undefined {
-  if (policy.never.includes(server.id) || policy.never.includes(server.name)) return undefined;
-  const agent = agents.find((one) => answersFor(one, server));
-  if (agent !== undefined) return agent.handedOver === undefined ? undefined : handedOverWords[agent.handedOver.why];
-  const endMs = server.tags.expiresSec * 1000 + policy.graceMs;
-  return wallMs > endMs ? "no agent answers for it, and the end in its tags is past" : undefined;
-}
 
 /** Whether the same was seen by a look before this one, at least a pause ago. */
 function isSecond(mark: Mark, look: Look, policy: ReapPolicy): boolean {
@@ -151,6 +112,7 @@ interface Ripe {
 function askAgain(
   marks: Record<string, Mark>,
   before: ReapState,
+  seenMs: ReapState["seenMs"],
   view: ReapView,
   policy: ReapPolicy,
   news: ReapNews[],
@@ -160,7 +122,8 @@ function askAgain(
   for (const look of Object.values(view.looks)) {
     for (const server of look.servers) {
       const key = serverKey(server);
-      const why = doomOf(server, view.agents, policy, wallMs);
+      const bornMs = Math.max(server.createdMs ?? seenMs[key] ?? wallMs, view.sinceMs);
+      const why = doomOf(server, view.agents, policy, wallMs, bornMs);
       if (why === undefined) continue;
       const mark = before.marks[key];
       if (mark === undefined || wasSet(mark, view)) {
@@ -184,7 +147,11 @@ function findGone(marks: Record<string, Mark>, before: ReapState, view: ReapView
     const wanted = agent.provider === undefined ? policy.providers : [agent.provider.kind];
     const looks = wanted.flatMap((kind) => view.looks[kind] ?? []);
     const blind = wanted.length === 0 || looks.length < wanted.length;
-    if (blind || looks.some(({ servers }) => servers.some((server) => answersFor(agent, server)))) continue;
+    if (
+      blind ||
+      looks.some(({ servers }) => servers.some((server) => isOurs(server, policy) && answersFor(agent, server)))
+    )
+      continue;
     const key = `gone/${agent.name}/${String(agent.life)}`;
     const oldest = looks.toSorted((a, b) => a.atMs - b.atMs)[0];
     const mark = before.marks[key];
@@ -198,6 +165,22 @@ function findGone(marks: Record<string, Mark>, before: ReapState, view: ReapView
   return reaped;
 }
 
+/** When each server of ours was first seen. A provider that does not answer leaves what is known of it as it was. */
+function firstSights(
+  before: ReapState["seenMs"],
+  { looks, wallMs }: ReapView,
+  policy: ReapPolicy,
+): ReapState["seenMs"] {
+  const seenMs: Record<string, number> = {};
+  for (const kind of policy.providers) {
+    const there = looks[kind]?.servers.filter((server) => isOurs(server, policy)).map(serverKey);
+    for (const key of there ?? Object.keys(before).filter((one) => one.startsWith(`${kind}/`)))
+      // What lies in the future was seen before the clock was set back.
+      seenMs[key] = Math.min(before[key] ?? wallMs, wallMs);
+  }
+  return seenMs;
+}
+
 /** One decision; `removals` are begun only when the state is kept. */
 export function decideReap(before: ReapState, view: ReapView, policy: ReapPolicy): ReapOutcome {
   const news: ReapNews[] = [];
@@ -208,7 +191,8 @@ export function decideReap(before: ReapState, view: ReapView, policy: ReapPolicy
     const kind = policy.providers.find((one) => key.startsWith(`${one}/`));
     if (kind !== undefined && view.looks[kind] === undefined) marks[key] = mark;
   }
-  const ripe = askAgain(marks, state, view, policy, news);
+  const seenMs = firstSights(state.seenMs, view, policy);
+  const ripe = askAgain(marks, state, seenMs, view, policy, news);
   const reaped = findGone(marks, state, view, policy);
 
   const { wallMs, monotonicMs } = view;
@@ -239,6 +223,7 @@ export function decideReap(before: ReapState, view: ReapView, policy: ReapPolicy
   return {
     state: {
       begunMs,
+      seenMs,
       marks,
       flying: [...state.flying, ...removals.map(({ key }) => key)],
       rests: Object.fromEntries(Object.entries(state.rests).filter(([key]) => alive.has(key))),

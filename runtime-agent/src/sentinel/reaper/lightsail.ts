@@ -5,7 +5,7 @@
  */
 import aws4 from "aws4";
 import * as z from "zod";
-import { readLightsailTags } from "../../../../components/shared/vps/tags.ts";
+import { readLightsailTags, sameTags } from "../../../../components/shared/vps/tags.ts";
 import { readSecretFile } from "../../shared/secretFile.ts";
 import { exchange } from "../watch/exchange.ts";
 import type { Seen, ServerProvider } from "./types.ts";
@@ -75,6 +75,8 @@ export class AwsError extends Error {
 
 const instance = z.object({
   name: z.string(),
+  /** Unix seconds (AWS JSON 1.1, "timestamp"). */
+  createdAt: z.number().positive().optional(),
   tags: z.array(z.object({ key: z.string(), value: z.string().optional() })).optional(),
 });
 const page = z.object({ instances: z.array(instance).optional(), nextPageToken: z.string().optional() });
@@ -140,10 +142,13 @@ export function lightsailServers(options: LightsailOptions): ServerProvider {
     return parsed.data;
   }
 
-  function see({ name, tags = [] }: z.infer<typeof instance>): Seen {
+  function see({ name, createdAt, tags = [] }: z.infer<typeof instance>): Seen {
     const named = Object.fromEntries(tags.map(({ key, value }) => [key, value ?? ""]));
     const read = readLightsailTags(named);
-    if (read !== undefined) return { servers: [{ provider: "lightsail", id: name, name, tags: read }], strangers: [] };
+    if (read !== undefined) {
+      const age = createdAt === undefined ? {} : { createdMs: createdAt * 1000 };
+      return { servers: [{ provider: "lightsail", id: name, name, tags: read, ...age }], strangers: [] };
+    }
     // An account holds other things too: only what says that it is ours is worth a word.
     const claims = tags.some(({ key }) => key.startsWith("hive:"));
     return { servers: [], strangers: claims ? [{ id: name, why: "it lacks one of our tags" }] : [] };
@@ -171,7 +176,7 @@ export function lightsailServers(options: LightsailOptions): ServerProvider {
       const instanceName = server.id;
       try {
         const [now] = see((await call("GetInstance", { instanceName }, one)).instance).servers;
-        if (now?.tags.agent !== server.tags.agent || now.tags.expiresSec !== server.tags.expiresSec)
+        if (now === undefined || !sameTags(now.tags, server.tags))
           throw new AwsError("GetInstance", "changed", `instance ${instanceName} carries other tags by now`);
         const done = await call("DeleteInstance", { instanceName, forceDeleteAddOns: true }, operations);
         const failed = done.operations?.find(({ status }) => status === "Failed");

@@ -14,7 +14,7 @@ export async function openProviders({ proxmox, lightsail }: ReaperConfig): Promi
     const { url, node, fingerprint, caFile = "", pool } = proxmox;
     const trust = fingerprint === undefined ? { ca: await readFile(caFile, "utf8") } : { fingerprint };
     const token = await readTokenFile(proxmox.tokenFile);
-    providers.push(proxmoxServers(pveClient({ url, token, trust, node, clock: realClock() }), pool));
+    providers.push(proxmoxServers(pveClient({ url, token, trust, node, clock: realClock() }), token, pool));
   }
   if (lightsail !== undefined) {
     // Loaded only where it is used: it would cost every other Sentinel memory.

@@ -3,9 +3,11 @@
  * else (`reaperRights.ts`); here each guest's own tags are read as well, and again before it is deleted.
  */
 import * as z from "zod";
-import { readProxmoxTags } from "../../../../components/shared/vps/tags.ts";
+import { readProxmoxTags, sameTags } from "../../../../components/shared/vps/tags.ts";
 import type { PveClient } from "../../shared/proxmox/client.ts";
 import { PveError } from "../../shared/proxmox/errors.ts";
+import { heldRights } from "../../shared/proxmox/rights.ts";
+import { excessInWords, excessRights } from "./excess.ts";
 import type { Seen, ServerProvider, ServerSeen } from "./types.ts";
 
 const member = z.object({ type: z.string(), vmid: z.coerce.number().int().optional(), node: z.string().optional() });
@@ -43,8 +45,11 @@ function words(tags: string | undefined): readonly string[] {
   return (tags ?? "").split(/[;,\s]+/).filter((word) => word !== "");
 }
 
-/** @param client is closed with what is given back */
-export function proxmoxServers(client: PveClient, pool: string): ServerProvider {
+/**
+ * @param client is closed with what is given back
+ * @param token is named where it may do too much; never shown
+ */
+export function proxmoxServers(client: PveClient, token: string, pool: string): ServerProvider {
   async function guests(): Promise<readonly Guest[]> {
     const [found] = parse(pools, `pool ${pool}`, await client.call("GET", "/pools", { poolid: pool }));
     return (found?.members ?? []).flatMap(({ type, vmid, node }): Guest[] =>
@@ -93,7 +98,11 @@ export function proxmoxServers(client: PveClient, pool: string): ServerProvider 
     async look() {
       const servers: ServerSeen[] = [];
       const strangers: Seen["strangers"][number][] = [];
-      for (const guest of await guests()) {
+      const there = await guests();
+      // Every time: rights are given while the Sentinel runs, too.
+      const excess = excessRights(await heldRights(client), pool, new Set(there.map(({ vmid }) => vmid)));
+      if (excess.length > 0) throw new Error(excessInWords(token, excess));
+      for (const guest of there) {
         const seen = await see(guest);
         servers.push(...seen.servers);
         strangers.push(...seen.strangers);
@@ -104,7 +113,7 @@ export function proxmoxServers(client: PveClient, pool: string): ServerProvider 
       const guest = (await guests()).find(({ vmid }) => String(vmid) === server.id);
       if (guest === undefined) return "gone";
       const [now] = (await see(guest)).servers;
-      if (now?.tags.agent !== server.tags.agent || now.tags.expiresSec !== server.tags.expiresSec)
+      if (now === undefined || !sameTags(now.tags, server.tags))
         throw new Error(`guest ${server.id} carries other tags by now`);
       try {
         await remove(guest);

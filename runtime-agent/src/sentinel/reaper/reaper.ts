@@ -5,30 +5,37 @@ import type { ExtensionAction, ExtensionView } from "../extension.ts";
 import { durationWords, type PartAlert } from "../watch/part.ts";
 import { wordsOf } from "../watch/exchange.ts";
 import type { ForeignFinding } from "../watch/watchdogs.ts";
+import { isOurs, serverKey, strandedOf, type ReapPolicy } from "./doom.ts";
 import {
   decideReap,
   emptyReap,
-  serverKey,
   type Look,
   type ReapNews,
-  type ReapPolicy,
   type ReapState,
   type Removal,
   type RemovalEnd,
 } from "./decide.ts";
+import { createStranded } from "./stranded.ts";
 import type { ProviderKind, ServerProvider, Stranger } from "./types.ts";
 
+/** What outlives a restart. */
+export type KeptReap = Pick<ReapState, "begunMs" | "seenMs">;
+
 export interface Reaper {
-  restore(begunMs: ReapState["begunMs"]): void;
-  turn(view: ExtensionView): {
+  restore(kept: KeptReap): void;
+  /** @param sinceMs when what is remembered began, Unix ms */
+  turn(
+    view: ExtensionView,
+    sinceMs: number,
+  ): {
     readonly actions: readonly ExtensionAction[];
     readonly alerts: readonly PartAlert[];
     readonly findings: readonly ForeignFinding[];
   };
   /** This much of the brake is on the disk: deletions that it counts may begin. */
   committed(begunMs: ReapState["begunMs"]): void;
-  /** The same object as before while nothing of it has changed. */
-  kept(): ReapState["begunMs"];
+  /** Each the same object as before while nothing of it has changed. */
+  kept(): KeptReap;
   status(): object;
   settled(): Promise<void>;
   close(): void;
@@ -58,8 +65,9 @@ export function createReaper(options: {
     providers.map((provider) => [provider.kind, { provider, startedMs: Number.NEGATIVE_INFINITY, strangers: [] }]),
   );
   const flying = new Map<string, Promise<void>>();
+  const stranded = createStranded(log);
   let state = emptyReap;
-  let kept: ReapState["begunMs"] = {};
+  let kept: KeptReap = emptyReap;
   /** The brake as it is on the disk. */
   let safe: ReapState["begunMs"] = {};
   let waiting: readonly Removal[] = [];
@@ -71,9 +79,14 @@ export function createReaper(options: {
       try {
         const { servers, strangers } = await eye.provider.look();
         // What was seen is as old as when the look began.
-        eye.look = { atMs: nowMs, servers };
-        eye.strangers = strangers;
-        eye.found = { ok: true, detail: `${String(servers.length)} servers` };
+        const ours = servers.filter((server) => isOurs(server, policy));
+        eye.look = { atMs: nowMs, servers: ours };
+        const others = servers.filter((server) => !ours.includes(server));
+        eye.strangers = [
+          ...strangers,
+          ...others.map(({ id, tags }) => ({ id, why: `it is of the Hive ${tags.estate}` })),
+        ];
+        eye.found = { ok: true, detail: `${String(ours.length)} servers` };
       } catch (error) {
         eye.found = { ok: false, detail: wordsOf(error) };
         log.warning("reaper", { provider: eye.provider.kind, reason: wordsOf(error) });
@@ -131,12 +144,12 @@ export function createReaper(options: {
   }
 
   return {
-    restore(begunMs) {
-      kept = begunMs;
-      safe = begunMs;
-      state = { ...emptyReap, begunMs };
+    restore(known) {
+      kept = known;
+      safe = known.begunMs;
+      state = { ...emptyReap, ...known };
     },
-    turn(view) {
+    turn(view, sinceMs) {
       const { monotonicMs, wallMs, agents } = view;
       const looks: Partial<Record<ProviderKind, Look>> = {};
       const findings: ForeignFinding[] = [];
@@ -148,9 +161,12 @@ export function createReaper(options: {
       }
       const ended = ends;
       ends = [];
-      const outcome = decideReap(state, { monotonicMs, wallMs, agents, looks, ends: ended }, policy);
+      const outcome = decideReap(state, { monotonicMs, wallMs, sinceMs, agents, looks, ends: ended }, policy);
       state = outcome.state;
-      if (JSON.stringify(state.begunMs) !== JSON.stringify(kept)) kept = state.begunMs;
+      const { begunMs, seenMs } = state;
+      if (JSON.stringify(begunMs) !== JSON.stringify(kept.begunMs)) kept = { ...kept, begunMs };
+      if (JSON.stringify(seenMs) !== JSON.stringify(kept.seenMs)) kept = { ...kept, seenMs };
+      findings.push(...stranded.turn(strandedOf(agents, policy), policy.providers));
       waiting = [...waiting, ...outcome.removals];
       for (const { key } of waiting.filter((removal) => state.begunMs[removal.key] === undefined))
         ends.push({ key, ok: false, reason: "the journal took nothing for an hour" });
@@ -169,6 +185,8 @@ export function createReaper(options: {
     },
     kept: () => kept,
     status: () => ({
+      estate: policy.estate,
+      stranded: stranded.agents(),
       providers: [...eyes].map(([kind, { look, strangers }]) => ({
         kind,
         servers: look?.servers.map((server) => ({

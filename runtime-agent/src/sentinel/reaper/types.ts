@@ -12,6 +12,8 @@ export interface ServerSeen {
   /** What people call it. */
   readonly name: string;
   readonly tags: ServerTags;
+  /** When it was made, Unix ms, where the provider tells. */
+  readonly createdMs?: number;
 }
 
 /** What is where our servers are, or calls itself one, and lacks a tag: it is told, and never touched. */

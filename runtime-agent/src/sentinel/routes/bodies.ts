@@ -1,7 +1,9 @@
 /** What callers of the admin API send, validated. */
 import * as z from "zod";
+import { configFaults } from "../../../../components/shared/agent/configFaults.ts";
+import { oneOf, says, strict, text, whole, yesOrNo } from "../../../../components/shared/agent/configParts.ts";
 import { dnsLabel } from "../../../../components/shared/check.ts";
-import type { Fault } from "../../../../components/shared/faults.ts";
+import { describeFault, type Fault } from "../../../../components/shared/faults.ts";
 import { checkSize, parseAgentKind } from "../../../../components/shared/vps/sizing.ts";
 import { ApiError } from "../../shared/localApi/index.ts";
 import type { NewAgent } from "../core/events.ts";
@@ -11,69 +13,70 @@ export const mostKeyLength = 200;
 /** No dot: in what is signed, `id.timestamp.body`, where the id ends must never be in doubt. */
 export const keyForm = /^[\w:-]{1,200}$/;
 
-const port = z.number().int().min(1).max(65535);
-const host = z.string().regex(/^[A-Za-z0-9:](?:[A-Za-z0-9.:-]{0,251}[A-Za-z0-9:])?$/);
-/** From a minute to a year. */
-const ttlSec = z
-  .number()
-  .int()
-  .min(60)
-  .max(366 * 86_400);
+const port = whole(1, 65_535, "Write a port.");
+const host = text(
+  /^[A-Za-z0-9:](?:[A-Za-z0-9.:-]{0,251}[A-Za-z0-9:])?$/,
+  "an address or a name of letters, digits, dots, colons and dashes",
+  "Write it without port.",
+);
+/** From a minute to a year, from now. */
+const ttlSec = whole(60, 366 * 86_400, "Write seconds from now; renew it as often as need be.");
+const word = z.string({ error: says("a text", "Write it.") });
 
-const newAgent = z.strictObject({
-  name: z.string().regex(dnsLabel),
-  kind: z.string(),
-  size: z.string(),
+const newAgent = strict({
+  name: text(dnsLabel, "a DNS label: a-z, 0-9 and -, 1 to 63 characters", "Rename the agent."),
+  kind: word,
+  size: word,
   ttlSec,
-  mode: z.enum(["job", "resident"]).default("job"),
-  idempotent: z.boolean().default(false),
-  address: z.strictObject({ host, port }).exactOptional(),
-  ssh: z
-    .strictObject({
-      host,
-      port: port.default(22),
-      user: z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/),
-      hostKey: z
-        .string()
-        .regex(/^(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]{32,2000}={0,2}$/),
-    })
-    .exactOptional(),
-  provider: z
-    .strictObject({ kind: z.enum(["proxmox", "lightsail"]), id: z.string().regex(/^[\w.-]{1,255}$/) })
-    .exactOptional(),
+  mode: oneOf(["job", "resident"], "Write how it gets its work.").default("job"),
+  idempotent: yesOrNo.default(false),
+  address: strict({ host, port }).exactOptional(),
+  ssh: strict({
+    host,
+    port: port.default(22),
+    user: text(/^[a-z_][a-z0-9_-]{0,31}$/, "a name of an account", "Write who logs in there."),
+    hostKey: text(
+      /^(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]{32,2000}={0,2}$/,
+      "a public host key such as ssh-ed25519 AAAA…",
+      "Read it there: cat /etc/ssh/ssh_host_ed25519_key.pub",
+    ),
+  }).exactOptional(),
+  provider: strict({
+    kind: oneOf(["proxmox", "lightsail"], "Write where its server is."),
+    id: text(/^[\w.-]{1,255}$/, "the provider's own name of the server", "Write its id, or its name."),
+  }).exactOptional(),
 });
 
-const signal = z.strictObject({
-  key: z.string().regex(keyForm),
-  payload: z.json(),
-  issuedMs: z.number().int().nonnegative().optional(),
+const signal = strict({
+  key: text(keyForm, `1 to ${String(mostKeyLength)} letters, digits, _, : and -`, "Choose another key."),
+  payload: z.json({ error: says("JSON", "Write what the agent is to be given, null for nothing.") }),
+  issuedMs: whole(0, Number.MAX_SAFE_INTEGER, "Write Unix milliseconds, or leave it out.").optional(),
 });
-const renewal = z.strictObject({ ttlSec });
-const size = z.strictObject({ size: z.string().max(10) });
+const renewal = strict({ ttlSec });
+const size = strict({ size: word });
 
-function refuse(fault: Fault | undefined): never {
-  const { property = "(body)", limit = "another value", fix = "Correct it." } = fault ?? {};
-  throw new ApiError(400, `${property} is not allowed`, { property, limit, fix });
+/** @throws ApiError 400: the first fault in its fields, every further one in its words */
+function refuse(faults: readonly Fault[]): never {
+  const [first, ...more] = faults.map((fault) =>
+    fault.property === "(file)" ? { ...fault, property: "(body)" } : fault,
+  );
+  const { property = "(body)", value, limit = "another value", fix = "Correct it." } = first ?? {};
+  const also = more.map((fault) => `; also ${describeFault(fault)}`).join("");
+  throw new ApiError(400, `${value ?? "nothing"} is not allowed${also}`, { property, limit, fix });
 }
 
 function read<T>(schema: z.core.$ZodType<T>, body: unknown): T {
-  const parsed = z.safeParse(schema, body, { jitless: true });
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  return refuse({
-    property: issue === undefined || issue.path.length === 0 ? "(body)" : issue.path.join("."),
-    limit: issue?.message ?? "",
-    fix: "Correct it.",
-  });
+  const parsed = z.safeParse(schema, body, { jitless: true, reportInput: true });
+  return parsed.success ? parsed.data : refuse(configFaults(parsed.error.issues));
 }
 
 /** The agent of `POST /agents`. @throws ApiError 400 */
 export function readNewAgent(body: unknown): NewAgent {
   const { ttlSec: seconds, kind: kindText, size: sizeText, ...rest } = read(newAgent, body);
   const kind = parseAgentKind("kind", kindText);
-  if (!kind.ok) return refuse(kind.faults[0]);
+  if (!kind.ok) return refuse(kind.faults);
   const checked = checkSize("size", kind.value, sizeText);
-  if (!checked.ok) return refuse(checked.faults[0]);
+  if (!checked.ok) return refuse(checked.faults);
   return { ...rest, kind: kind.value, size: checked.value, ttlMs: seconds * 1000 };
 }
 

@@ -51,6 +51,7 @@ function shown(run: Run) {
 export function sentinelRoutes(ports: RoutePorts): Route[] {
   const { loop, state } = ports;
   const newKey = (): string => randomBytes(32).toString("hex");
+  const newId = (): string => randomBytes(16).toString("hex");
 
   const agentOf = (name = ""): AgentView => {
     const agent = ports.agents().find((one) => one.name === name);
@@ -98,11 +99,11 @@ export function sentinelRoutes(ports: RoutePorts): Route[] {
     admin("GET", "/status", () => ({ json: ports.status() })),
     admin("GET", "/agents", () => ({ json: { agents: ports.agents() } })),
     admin("POST", "/agents", async ({ body }) =>
-      reply(await loop.take({ kind: "new", agent: readNewAgent(body), key: newKey() })),
+      reply(await loop.take({ kind: "new", agent: readNewAgent(body), key: newKey(), id: newId() })),
     ),
     admin("GET", "/agents/:name", ({ params }) => ({ json: agentOf(params.name) })),
-    admin("DELETE", "/agents/:name", async ({ params }) =>
-      reply(await loop.take({ kind: "remove", name: params.name ?? "" })),
+    admin("DELETE", "/agents/:name", async ({ params, query }) =>
+      reply(await loop.take({ kind: "remove", name: params.name ?? "", id: query.get("id") ?? undefined })),
     ),
     admin("POST", "/agents/:name/renew", async ({ params, body }) =>
       reply(await loop.take({ kind: "renew", name: params.name ?? "", ...readRenewal(body) })),

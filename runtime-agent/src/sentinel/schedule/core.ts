@@ -21,6 +21,11 @@ export interface ScheduleMark {
   readonly ranMs: readonly number[];
   /** The first instant after `upToMs`, once it was looked up. */
   readonly nextMs?: number | undefined;
+  /**
+   * The form of its runs' keys, see {@link scheduleKey}; without it the older one. It stays as long as the mark does: an
+   * instant that was asked for and not marked yet is asked for again with the same key, by another release too.
+   */
+  readonly keys?: "colons" | undefined;
 }
 
 export type ScheduleMarks = Readonly<Record<string, ScheduleMark>>;
@@ -30,6 +35,8 @@ export interface Due {
   readonly atMs: number;
   /** True for one that stands for all that were missed. */
   readonly late: boolean;
+  /** Of its run: one for each instant, so that asking twice is one run. */
+  readonly key: string;
 }
 
 export interface Missed {
@@ -74,6 +81,17 @@ function ran(mark: ScheduleMark, atMs: number): boolean {
   return mark.ranMs.length === mostRan && oldest !== undefined && atMs < oldest;
 }
 
+/**
+ * The key of the run for an instant. Like every other key it has no dot: what is signed is `key.timestamp.body`, and where
+ * the key ends must never be in doubt. The older form, `schedule.<name>.<time>`, had dots.
+ */
+function scheduleKey(name: string, atMs: number, form: ScheduleMark["keys"]): string {
+  const time = new Date(atMs).toISOString();
+  return form === "colons"
+    ? `schedule:${name}:${time.replaceAll(/[:.]/g, "-")}`
+    : `schedule.${name}.${time.replaceAll(":", "-")}`;
+}
+
 interface Step {
   readonly mark: ScheduleMark;
   readonly due?: Due;
@@ -85,7 +103,7 @@ function stepOne(rule: ScheduleRule, before: ScheduleMark | undefined, wallMs: n
   const nextAfter = (atMs: number): number => instants.next(atMs) ?? never;
   // A schedule that nobody knew begins with what comes.
   if (before?.identity !== identity)
-    return { mark: { identity, upToMs: wallMs, ranMs: [], nextMs: nextAfter(wallMs) } };
+    return { mark: { identity, upToMs: wallMs, ranMs: [], nextMs: nextAfter(wallMs), keys: "colons" } };
   if (wallMs < before.upToMs - setBackMs) return { mark: { ...before, upToMs: wallMs, nextMs: nextAfter(wallMs) } };
   const nextMs = before.nextMs ?? nextAfter(before.upToMs);
   if (wallMs < nextMs) return { mark: { ...before, nextMs, upToMs: Math.max(before.upToMs, wallMs) } };
@@ -106,7 +124,8 @@ function stepOne(rule: ScheduleRule, before: ScheduleMark | undefined, wallMs: n
       : { missed: { name, count: passed.length, more: all.more, firstMs, lastMs } };
   if (!inTime && rule.ifMissed === "report") return { mark, ...missed };
   const ranMs = [...before.ranMs, newest].toSorted((a, b) => a - b).slice(-mostRan);
-  return { mark: { ...mark, ranMs }, due: { name, atMs: newest, late: !inTime }, ...missed };
+  const due = { name, atMs: newest, late: !inTime, key: scheduleKey(name, newest, before.keys) };
+  return { mark: { ...mark, ranMs }, due, ...missed };
 }
 
 /** One look at the clock. Schedules that are configured no more are forgotten. */
@@ -121,9 +140,4 @@ export function stepSchedules(rules: readonly ScheduleRule[], before: ScheduleMa
     if (step.missed !== undefined) missed.push(step.missed);
   }
   return { marks, due, missed };
-}
-
-/** The key of a run that a schedule asks for: one for each instant, so that asking twice is one run. */
-export function scheduleKey({ name, atMs }: Due): string {
-  return `schedule.${name}.${new Date(atMs).toISOString().replaceAll(":", "-")}`;
 }

@@ -5,7 +5,7 @@
 import type { ScheduleConfig } from "../../../../components/shared/agent/sentinelWatchConfig.ts";
 import type { ExtensionAction, ExtensionView } from "../extension.ts";
 import { instantWords, type PartAlert } from "../watch/part.ts";
-import { lateMs, scheduleKey, stepSchedules, type Due, type Missed, type ScheduleMarks } from "./core.ts";
+import { lateMs, stepSchedules, type Due, type Missed, type ScheduleMarks, type ScheduleRule } from "./core.ts";
 import { cronInstants } from "./cron.ts";
 
 type SignalAction = Extract<ExtensionAction, { kind: "signal" }>;
@@ -27,11 +27,14 @@ export interface ScheduleView {
 
 export interface Scheduler {
   restore(marks: ScheduleMarks): void;
+  /** Other schedules from now on: one with another time begins with what comes, as after a restart. */
+  configure(configs: readonly ScheduleConfig[]): void;
   turn(view: ExtensionView): { readonly actions: readonly ExtensionAction[]; readonly alerts: readonly PartAlert[] };
   settled(action: SignalAction, status: number): void;
   /** The same object as before while nothing of it has changed. */
   kept(): ScheduleMarks;
   views(wallMs: number): readonly ScheduleView[];
+  count(): number;
 }
 
 function missedWords({ count, more, firstMs, lastMs }: Missed): string {
@@ -40,14 +43,18 @@ function missedWords({ count, more, firstMs, lastMs }: Missed): string {
   return `missed ${times} times from ${instantWords(firstMs)} to ${instantWords(lastMs)}`;
 }
 
-export function createScheduler(configs: readonly ScheduleConfig[]): Scheduler {
-  const rules = configs.map(({ name, cron, timeZone, ifMissed }) => ({
+function rulesOf(configs: readonly ScheduleConfig[]): readonly ScheduleRule[] {
+  return configs.map(({ name, cron, timeZone, ifMissed }) => ({
     name,
     identity: `${cron} ${timeZone}`,
     instants: cronInstants(cron, timeZone),
     ifMissed,
   }));
-  const byName = new Map(configs.map((config) => [config.name, config]));
+}
+
+export function createScheduler(configs: readonly ScheduleConfig[]): Scheduler {
+  let rules = rulesOf(configs);
+  let byName = new Map(configs.map((config) => [config.name, config]));
   const pending = new Map<string, Pending>();
   let marks: ScheduleMarks = {};
   let kept: ScheduleMarks = {};
@@ -62,12 +69,12 @@ export function createScheduler(configs: readonly ScheduleConfig[]): Scheduler {
     const waits = new Set([...pending.values()].map(({ due }) => due.name));
     const next: Record<string, ScheduleMarks[string]> = {};
     let differs = Object.keys(kept).length !== Object.keys(marks).length;
-    for (const [name, { identity, upToMs, ranMs }] of Object.entries(marks)) {
+    for (const [name, { nextMs: _, ...mark }] of Object.entries(marks)) {
       const before = kept[name];
-      const same = before !== undefined && !changed.has(name) && before.ranMs === ranMs;
+      const same = before !== undefined && !changed.has(name) && before.ranMs === mark.ranMs;
       if (before !== undefined && (same || waits.has(name))) next[name] = before;
       else {
-        next[name] = { identity, upToMs, ranMs };
+        next[name] = mark;
         differs = true;
       }
     }
@@ -77,7 +84,7 @@ export function createScheduler(configs: readonly ScheduleConfig[]): Scheduler {
   function ask(due: Due, wallMs: number): void {
     const config = byName.get(due.name);
     if (config === undefined) return;
-    const key = scheduleKey(due);
+    const { key } = due;
     const action: SignalAction = { kind: "signal", agent: config.agent, key, payload: config.payload };
     pending.set(key, { due, action, sinceMs: wallMs, asking: false });
   }
@@ -86,6 +93,10 @@ export function createScheduler(configs: readonly ScheduleConfig[]): Scheduler {
     restore(read) {
       marks = read;
       kept = read;
+    },
+    configure(next) {
+      rules = rulesOf(next);
+      byName = new Map(next.map((config) => [config.name, config]));
     },
     turn({ wallMs }) {
       const changed = new Set<string>();
@@ -127,6 +138,7 @@ export function createScheduler(configs: readonly ScheduleConfig[]): Scheduler {
       if (status >= 300) refused.push({ due: one.due, why: `agent ${one.action.agent} does not take it` });
     },
     kept: () => kept,
+    count: () => rules.length,
     views: (wallMs) =>
       rules.map(({ name, instants }) => {
         const next = instants.next(wallMs);

@@ -20,6 +20,7 @@ export interface Kept {
   readonly outbox: Outbox;
   readonly schedules: ScheduleMarks;
   readonly begunMs: ReapState["begunMs"];
+  readonly seenMs: ReapState["seenMs"];
   readonly books: Readonly<Record<string, Pick<OomBook, "counted" | "lacksMs">>>;
 }
 
@@ -49,8 +50,13 @@ const kept = z.object({
   sinceMs: ms,
   down: z.record(z.string(), z.object({ sinceMs: ms, toldMs: ms, detail: z.string() })),
   outbox: z.object({ sequence: whole, channels: z.record(z.string(), box) }),
-  schedules: z.record(z.string(), z.object({ identity: z.string(), upToMs: ms, ranMs: z.array(ms) })),
+  schedules: z.record(
+    z.string(),
+    z.object({ identity: z.string(), upToMs: ms, ranMs: z.array(ms), keys: z.literal("colons").exactOptional() }),
+  ),
   begunMs: z.record(z.string(), ms),
+  // Older releases kept none.
+  seenMs: z.record(z.string(), ms).default({}),
   books: z.record(
     z.string(),
     z.object({
@@ -61,7 +67,7 @@ const kept = z.object({
 });
 
 export function emptyKept(sinceMs: number): Kept {
-  return { sinceMs, down: {}, outbox: emptyOutbox, schedules: {}, begunMs: {}, books: {} };
+  return { sinceMs, down: {}, outbox: emptyOutbox, schedules: {}, begunMs: {}, seenMs: {}, books: {} };
 }
 
 /** What was kept; undefined when it is none of this. */

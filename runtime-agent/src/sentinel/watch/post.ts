@@ -9,6 +9,8 @@ import type { PartAlert } from "./part.ts";
 
 export interface Post {
   restore(outbox: Outbox): void;
+  /** Other channels from now on; what waits for one that is gone is dropped. */
+  configure(senders: ReadonlyMap<string, Sender>): void;
   turn(view: ExtensionView, alerts: readonly PartAlert[]): void;
   /** This much is on the disk: what is in it may be sent. */
   committed(outbox: Outbox): void;
@@ -26,8 +28,9 @@ export function createPost(options: {
   /** In [0, 1). */
   readonly random: () => number;
 }): Post {
-  const { senders, log, random, stop } = options;
-  const policy: OutboxPolicy = { ...options.policy, channels: [...senders.keys()] };
+  const { log, random, stop } = options;
+  let { senders } = options;
+  let policy: OutboxPolicy = { ...options.policy, channels: [...senders.keys()] };
   const flying = new Map<string, Promise<void>>();
   const faults = new Map<string, string>();
   let outbox = emptyOutbox;
@@ -57,6 +60,11 @@ export function createPost(options: {
     restore(kept) {
       outbox = kept;
       safe = ids(kept);
+    },
+    configure(next) {
+      senders = next;
+      policy = { ...options.policy, channels: [...next.keys()] };
+      for (const channel of [...faults.keys()]) if (!next.has(channel)) faults.delete(channel);
     },
     turn({ wallMs }, alerts) {
       const ended = ends;

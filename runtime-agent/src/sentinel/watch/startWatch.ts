@@ -26,6 +26,8 @@ import { createWatchdogs, type Looker } from "./watchdogs.ts";
 export interface WatchOptions {
   readonly config: SentinelWatchConfig;
   readonly log: Log;
+  /** How long a server may be there until an agent answers for it, ms; `leases.registerWithinMin`. */
+  readonly registerWithinMs: number;
   readonly wallMs: () => number;
   /** @default real connections and the system's ping */
   readonly look?: Looker;
@@ -63,11 +65,14 @@ export async function startWatch(options: WatchOptions): Promise<WatchExtension>
   const stop = new AbortController();
   // Each look under way listens.
   setMaxListeners(0, stop.signal);
-  const senders =
+  const sendersOf = async ({ channels }: SentinelWatchConfig): Promise<ReadonlyMap<string, Sender>> =>
     options.senders ??
-    new Map(await Promise.all(config.channels.map(async (one) => [one.name, await openChannel(one)] as const)));
+    new Map(await Promise.all(channels.map(async (one) => [one.name, await openChannel(one)] as const)));
+  const looksOf = async (given: SentinelWatchConfig): Promise<Looker> =>
+    options.look ?? openLooks(given.watchdogs, wallMs, stop.signal);
+  const senders = await sendersOf(config);
   const providers = options.providers ?? (await openProviders(config.reaper));
-  const look = options.look ?? (await openLooks(config.watchdogs, wallMs, stop.signal));
+  const look = await looksOf(config);
 
   const { alerts: told, reaper: reap } = config;
   const watchdogs = createWatchdogs({ configs: config.watchdogs, look, reminderMs: told.reminderSec * 1000 });
@@ -82,6 +87,8 @@ export async function startWatch(options: WatchOptions): Promise<WatchExtension>
   const reaper = createReaper({
     providers,
     policy: {
+      estate: reap.estate,
+      registerWithinMs: options.registerWithinMs,
       graceMs: reap.graceSec * 1000,
       pauseMs: reap.pauseSec * 1000,
       mostPerHour: reap.mostPerHour,
@@ -108,7 +115,7 @@ export async function startWatch(options: WatchOptions): Promise<WatchExtension>
       down: watchdogs.kept(),
       outbox: post.kept(),
       schedules: scheduler.kept(),
-      begunMs: reaper.kept(),
+      ...reaper.kept(),
       books: books.kept(),
     };
     const same =
@@ -116,6 +123,7 @@ export async function startWatch(options: WatchOptions): Promise<WatchExtension>
       safe.outbox === now.outbox &&
       safe.schedules === now.schedules &&
       safe.begunMs === now.begunMs &&
+      safe.seenMs === now.seenMs &&
       safe.books === now.books;
     if (same || underWay !== undefined) return [];
     underWay = now;
@@ -133,7 +141,7 @@ export async function startWatch(options: WatchOptions): Promise<WatchExtension>
       watchdogs.restore(known.down);
       post.restore(known.outbox);
       scheduler.restore(known.schedules);
-      reaper.restore(known.begunMs);
+      reaper.restore({ begunMs: known.begunMs, seenMs: known.seenMs });
       books.restore(known.books);
     },
     turn(now: ExtensionView) {
@@ -144,7 +152,7 @@ export async function startWatch(options: WatchOptions): Promise<WatchExtension>
       news = [];
       const since = (sinceMs ??= view.wallMs);
       const schedules = scheduler.turn(view);
-      const reaped = reaper.turn(view);
+      const reaped = reaper.turn(view, since);
       const sizes = books.turn(view, since);
       const changes = watchdogs.turn(view, reaped.findings);
       post.turn(view, [
@@ -170,8 +178,8 @@ export async function startWatch(options: WatchOptions): Promise<WatchExtension>
     },
     status: () => ({
       down: Object.keys(watchdogs.kept()),
-      watchdogs: config.watchdogs.length,
-      schedules: config.schedules.length,
+      watchdogs: watchdogs.views().length,
+      schedules: scheduler.count(),
       undelivered: post.faults(),
       reaper: reaper.status(),
     }),
@@ -181,6 +189,15 @@ export async function startWatch(options: WatchOptions): Promise<WatchExtension>
       reaper: reaper.status,
       beat: watchdogs.beat,
     }),
+    beat: watchdogs.beat,
+    async prepare({ watch: next }) {
+      const [nextSenders, nextLook] = [await sendersOf(next), await looksOf(next)];
+      return () => {
+        watchdogs.configure(next.watchdogs, nextLook);
+        scheduler.configure(next.schedules);
+        post.configure(nextSenders);
+      };
+    },
     async idle() {
       await Promise.all([watchdogs.settled(), post.settled(), reaper.settled()]);
     },

@@ -37,6 +37,8 @@ export interface WatchdogView {
 
 export interface Watchdogs {
   restore(down: Readonly<Record<string, KeptDown>>): void;
+  /** Other watchdogs from now on: those that are gone are forgotten, and those that changed are looked at at once. */
+  configure(configs: readonly WatchdogConfig[], look: Looker): void;
   turn(view: ExtensionView, foreign: readonly ForeignFinding[]): readonly PartAlert[];
   /** Somebody called; false when there is no heartbeat of this name. */
   beat(name: string): boolean;
@@ -63,13 +65,19 @@ export function createWatchdogs(options: {
   readonly look: Looker;
   readonly reminderMs: number;
 }): Watchdogs {
-  const { configs, look, reminderMs } = options;
+  const { reminderMs } = options;
+  let { configs, look } = options;
   const judged = new Map<string, Judgement>();
   const subjectOf = (name: string): string => `watchdog ${name}`;
-  const tells = new Map(configs.map(({ name, tell }) => [subjectOf(name), tell]));
+  const tellsOf = (): Map<string, WatchdogConfig["tell"]> =>
+    new Map(configs.map(({ name, tell }) => [subjectOf(name), tell]));
+  let tells = tellsOf();
   const nextMs = new Map<string, number>();
   const running = new Map<string, Promise<void>>();
   const beats = new Map<string, number>();
+  /** Heartbeats that came with another configuration are awaited from then on. */
+  const sinceMs = new Map<string, number>();
+  let newcomers: string[] = [];
   let pendingBeats = new Set<string>();
   let found: ForeignFinding[] = [];
   let startedMs: number | undefined;
@@ -79,8 +87,10 @@ export function createWatchdogs(options: {
     const work = look(config)
       .catch((error: unknown): Finding => ({ ok: false, detail: wordsOf(error) }))
       .then((finding) => {
-        found.push({ subject: subjectOf(config.name), finding, rule: config });
         running.delete(config.name);
+        // Of one that was changed or taken away meanwhile nobody asks any more.
+        if (!configs.some((now) => now === config)) return;
+        found.push({ subject: subjectOf(config.name), finding, rule: config });
       });
     running.set(config.name, work);
   }
@@ -88,7 +98,7 @@ export function createWatchdogs(options: {
   /** What a heartbeat is judged by; undefined before the first one and within the first period. */
   function heartbeat(name: string, periodMs: number, nowMs: number): Finding | undefined {
     const lastMs = beats.get(name);
-    const silentMs = nowMs - (lastMs ?? startedMs ?? nowMs);
+    const silentMs = nowMs - (lastMs ?? sinceMs.get(name) ?? startedMs ?? nowMs);
     if (silentMs > periodMs) return { ok: false, detail: `nobody called for ${durationWords(silentMs)}` };
     return lastMs === undefined ? undefined : { ok: true, detail: "called" };
   }
@@ -127,6 +137,11 @@ export function createWatchdogs(options: {
     down = rest;
   }
 
+  function forgetUnknown(): void {
+    for (const subject of [...judged.keys()])
+      if (subject.startsWith("watchdog ") && !tells.has(subject)) forget(subject);
+  }
+
   function settle(subject: string, judgement: Judgement): void {
     judged.set(subject, judgement);
     const { standing, sinceMs, toldMs, detail } = judgement;
@@ -151,17 +166,32 @@ export function createWatchdogs(options: {
   }
 
   return {
+    configure(next, nextLook) {
+      const before = new Map(configs.map((config) => [config.name, config]));
+      const texts = new Map(configs.map((config) => [config.name, JSON.stringify(config)]));
+      // What did not change is the same one, whose look may be under way.
+      configs = next.map((config) => {
+        const same = texts.get(config.name) === JSON.stringify(config) ? before.get(config.name) : undefined;
+        if (same === undefined) nextMs.delete(config.name);
+        if (before.get(config.name)?.type !== config.type) newcomers.push(config.name);
+        return same ?? config;
+      });
+      look = nextLook;
+      tells = tellsOf();
+      for (const name of [...before.keys()]) if (!tells.has(subjectOf(name))) beats.delete(name);
+      forgetUnknown();
+    },
     restore(kept) {
       down = kept;
       for (const [subject, { sinceMs, toldMs, detail }] of Object.entries(kept))
         judged.set(subject, { standing: "down", sinceMs, toldMs, detail, streak: { ok: false, count: 0 } });
-      const known = new Set(tells.keys());
-      for (const subject of [...judged.keys()])
-        if (subject.startsWith("watchdog ") && !known.has(subject)) forget(subject);
+      forgetUnknown();
     },
     turn(view, foreign) {
       const { monotonicMs, wallMs } = view;
       startedMs ??= monotonicMs;
+      for (const name of newcomers) sinceMs.set(name, monotonicMs);
+      newcomers = [];
       for (const name of pendingBeats) beats.set(name, monotonicMs);
       pendingBeats = new Set();
       lookAround(monotonicMs);

@@ -18,28 +18,42 @@ async function ownChecks(loaded: RoleConfig): Promise<readonly DoctorCheck[]> {
   }
 }
 
-/** Every check for a configuration file; one that cannot be read leaves those of the release. */
-export async function roleChecks(file: string): Promise<readonly DoctorCheck[]> {
+/** The checks of one agent, by its configuration file; one that cannot be read has that check alone. */
+async function agentChecks(file: string): Promise<{ readonly part: string; readonly checks: readonly DoctorCheck[] }> {
   const loaded = await loadRoleConfig(file);
+  const part = loaded.ok ? partOf(loaded.value) : file;
   const configCheck: DoctorCheck = {
     name: "configuration",
     run: () =>
       Promise.resolve(
         loaded.ok
-          ? ok(`${file} (${loaded.value.role === "keeper" ? loaded.value.config.side : loaded.value.role})`)
+          ? ok(`${file} (${part})`)
           : loaded.faults.map(({ property, value, limit, fix }) =>
               failed(`${property} ${value === undefined ? "is missing" : `is ${value}`}; allowed: ${limit}`, fix),
             ),
       ),
   };
-  if (!loaded.ok) return [...releaseChecks(), configCheck];
+  if (!loaded.ok) return { part, checks: [configCheck] };
   const { paths } = loaded.value.config;
-  return [
-    ...releaseChecks(),
+  const checks = [
     configCheck,
     folderCheck("state", paths.state),
     folderCheck("runtime", paths.runtime),
     ...(await ownChecks(loaded.value)),
     runningCheck(path.join(paths.runtime, "api.sock")),
   ];
+  return { part, checks };
+}
+
+function partOf({ role, config }: RoleConfig): string {
+  return role === "keeper" ? config.side : role;
+}
+
+/** Every check for the agents of this machine, by their configuration files; of two, each check says whose it is. */
+export async function machineChecks(files: readonly string[]): Promise<readonly DoctorCheck[]> {
+  const agents = await Promise.all(files.map(agentChecks));
+  const named = agents.flatMap(({ part, checks }) =>
+    agents.length === 1 ? checks : checks.map((check) => ({ ...check, name: `${part}: ${check.name}` })),
+  );
+  return [...releaseChecks(), ...named];
 }

@@ -25,6 +25,11 @@ function watchSecrets({ channels, reaper }: SentinelConfig["watch"]): readonly (
 export function sentinelChecks({ hooks, ssh, watch }: SentinelConfig): readonly DoctorCheck[] {
   return [
     ...(hooks?.list ?? []).map(({ name, secretFile }) => secretFileCheck(`webhook ${name}`, secretFile)),
+    ...watch.watchdogs.flatMap((one) =>
+      one.type === "heartbeat" && one.tokenFile !== undefined
+        ? [secretFileCheck(`token of heartbeat ${one.name}`, one.tokenFile)]
+        : [],
+    ),
     ...(ssh === undefined ? [] : [secretFileCheck("SSH key", ssh.keyFile)]),
     ...watchSecrets(watch).map(([name, file]) => secretFileCheck(name, file)),
   ];

@@ -6,7 +6,7 @@ import { z } from "zod";
 import type { PveClient } from "./client.ts";
 import { PveError } from "./errors.ts";
 
-/** Rights that are needed at one path of Proxmox's permissions. */
+/** Rights that are needed, or held, at one path of Proxmox's permissions. */
 export interface Need {
   /** For example `/vms/100`. */
   readonly path: string;
@@ -20,13 +20,28 @@ export interface Need {
  */
 const permissions = z.record(z.string(), z.record(z.string(), z.unknown()));
 
+async function askRights(
+  client: Pick<PveClient, "call">,
+  parameters: { readonly path?: string },
+): Promise<z.infer<typeof permissions>> {
+  const parsed = permissions.safeParse(await client.call("GET", "/access/permissions", parameters));
+  if (!parsed.success) throw new PveError("nonsense", "GET /access/permissions", "an answer of another form");
+  return parsed.data;
+}
+
+/**
+ * All that the token holds: at the tops of Proxmox's tree, wherever somebody was given a right, and on what is in a pool
+ * (pve-access-control src/PVE/RPCEnvironment.pm, get_effective_permissions).
+ */
+export async function heldRights(client: Pick<PveClient, "call">): Promise<readonly Need[]> {
+  return Object.entries(await askRights(client, {})).map(([path, held]) => ({ path, privileges: Object.keys(held) }));
+}
+
 /** What of the needs the token lacks. One call a path: only so are a pool's rights and `NoAccess` counted. */
 export async function missingRights(client: Pick<PveClient, "call">, needs: readonly Need[]): Promise<readonly Need[]> {
   const missing = await Promise.all(
     needs.map(async ({ path, privileges }) => {
-      const parsed = permissions.safeParse(await client.call("GET", "/access/permissions", { path }));
-      if (!parsed.success) throw new PveError("nonsense", "GET /access/permissions", "an answer of another form");
-      const held = parsed.data[path] ?? {};
+      const held = (await askRights(client, { path }))[path] ?? {};
       return { path, privileges: privileges.filter((privilege) => !Object.hasOwn(held, privilege)) };
     }),
   );
@@ -57,6 +72,6 @@ export function rightsFix(token: string, role: string, missing: readonly Need[])
 }
 
 /** The name of a token, which is no secret. */
-function tokenIdOf(token: string): string {
+export function tokenIdOf(token: string): string {
   return token.split("=", 1)[0] ?? "";
 }

@@ -7,7 +7,8 @@ import { readFileIfPresent } from "../stateFile.ts";
 import { renderStatus } from "./render.ts";
 
 export interface StatusOptions {
-  readonly config: string;
+  /** Of every agent on this machine: they answer one after the other. */
+  readonly configs: readonly string[];
   readonly json: boolean;
   readonly watch: boolean;
   /** Runtime folder of the agent; spares reading the configuration. */
@@ -43,26 +44,32 @@ function shown(asked: Asked, json: boolean): string {
   }
 }
 
-async function runtimeFolder(options: StatusOptions): Promise<string | undefined> {
-  if (options.runtime !== undefined) return options.runtime;
-  const config = await loadRoleConfig(options.config);
-  if (config.ok) return config.value.config.paths.runtime;
-  for (const fault of config.faults) process.stderr.write(`${describeFault(fault)}\n`);
-  return undefined;
+/** Where the agents have their sockets; undefined, with the faults told, where a configuration cannot be read. */
+async function runtimeFolders(options: StatusOptions): Promise<readonly string[] | undefined> {
+  if (options.runtime !== undefined) return [options.runtime];
+  const folders: string[] = [];
+  let faults = 0;
+  for (const file of options.configs) {
+    const config = await loadRoleConfig(file);
+    if (config.ok) folders.push(config.value.config.paths.runtime);
+    else for (const fault of config.faults) process.stderr.write(`${describeFault(fault)}\n`);
+    if (!config.ok) faults += 1;
+  }
+  return faults === 0 ? folders : undefined;
 }
 
-/** `hive-agent status`: 0 when the agent answered, 1 when not, 78 when its configuration cannot be read. */
+/** `hive-agent status`: 0 when every agent answered, 1 when not, 78 when a configuration cannot be read. */
 export async function runStatus(options: StatusOptions): Promise<number> {
-  const runtime = await runtimeFolder(options);
-  if (runtime === undefined) return 78;
+  const runtimes = await runtimeFolders(options);
+  if (runtimes === undefined) return 78;
   const clock = realClock();
   for (;;) {
-    const asked = await ask(runtime);
-    const text = shown(asked, options.json);
+    const answers = await Promise.all(runtimes.map(ask));
     if (!options.watch) {
-      (asked.ok ? process.stdout : process.stderr).write(text);
-      return asked.ok ? 0 : 1;
+      for (const asked of answers) (asked.ok ? process.stdout : process.stderr).write(shown(asked, options.json));
+      return answers.every(({ ok }) => ok) ? 0 : 1;
     }
+    const text = answers.map((asked) => shown(asked, options.json)).join(options.json ? "" : "\n");
     // A terminal is redrawn; a pipe gets one document after the other.
     process.stdout.write(process.stdout.isTTY && !options.json ? `${home}${new Date().toISOString()}\n${text}` : text);
     await clock.sleep(everyMs, options.signal);

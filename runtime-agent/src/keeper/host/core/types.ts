@@ -51,7 +51,8 @@ export interface MemorySeen {
 /** What the link says now. */
 export interface ArbiterSeen {
   /** The VM whose arbiter this is. */
-  readonly vmid: number;
+  /** The VM that it lives in; null where it is on this host: no card can be moved then. */
+  readonly vmid: number | null;
   /** Whether it answered within the last seconds. */
   readonly heard: boolean;
   readonly answer?:

@@ -1,0 +1,32 @@
+/**
+ * The SSH host key that Lightsail witnessed on an instance: its API tells it to whoever may log in there, so that not even
+ * the first connection is a leap of faith. The temporary login that the answer also holds is not looked at.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import * as pulumi from "@pulumi/pulumi";
+import { hostKeyIn } from "../components/shared/vps/hostKey.ts";
+import { askLightsail, awsCredentials, profileCredentials } from "./lightsailApi.ts";
+
+/** Lightsail sees a key when the instance has booted; an older one that has none gets none, ms. */
+const youngMs = 180_000;
+const againMs = 3000;
+
+/** The key of an instance, `ssh-ed25519 AAAA…`; an empty text where Lightsail has none, or cannot be asked. */
+export async function lightsailHostKey(region: string, instanceName: string, createdAt: string): Promise<string> {
+  const credentials = awsCredentials() ?? (await profileCredentials());
+  if (credentials === undefined) return "";
+  const untilMs = Date.parse(createdAt) + youngMs;
+  for (;;) {
+    try {
+      const body = { instanceName, protocol: "ssh" };
+      const found = hostKeyIn(await askLightsail(region, credentials, "GetInstanceAccessDetails", body));
+      if (found !== undefined) return found;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      await pulumi.log.warn(`${instanceName}: Lightsail did not tell its SSH host key (${why})`);
+      return "";
+    }
+    if (!(Date.now() < untilMs)) return "";
+    await sleep(againMs);
+  }
+}
