@@ -1,7 +1,7 @@
 // The cache of built and downloaded tools. An artifact is a folder named after its recipe's key; it appears there
 // whole or not at all, and every use checks its files against the hashes recorded when it was made.
 import { closeSync, fsyncSync, openSync } from "node:fs";
-import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { endLeftover } from "../bin/leftover.mjs";
 import { acquireLock, processStart } from "../bin/lock.mjs";
@@ -104,10 +104,35 @@ async function removeLeftovers(drafts: string, name: string, progress: Progress)
   }
 }
 
+/** Days after which an artifact that nobody asked for, and that a newer one of its name replaces, is removed. */
+const unusedDays = 30;
+
+/** The folder's time says when somebody last asked for it. */
+async function noteUse(folder: string): Promise<void> {
+  const now = new Date();
+  // A cache that may only be read is as good.
+  await utimes(folder, now, now).catch(() => undefined);
+}
+
+/** Removes what older checkouts made of the same name: other checkouts of today still find theirs. */
+async function prune(artifacts: string, { name }: Recipe, kept: string, progress: Progress): Promise<void> {
+  const since = Date.now() - unusedDays * 86_400_000;
+  for (const entry of await readdir(artifacts)) {
+    const folder = join(artifacts, entry);
+    // A key holds no "-": what follows is not another name that begins alike.
+    if (folder === kept || !entry.startsWith(`${name}-`) || entry.slice(name.length + 1).includes("-")) continue;
+    if ((await stat(folder)).mtimeMs > since) continue;
+    progress(`${name}: removing ${entry}, which nobody has used for ${unusedDays} days`);
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
 /** The folder of the recipe's artifact if it is in the cache and whole, without building anything. */
 export async function cachedArtifact(recipe: Recipe, options: ArtifactOptions): Promise<string | undefined> {
   const folder = folderOf(options.cache, recipe);
-  return (await artifactFault(folder)) === undefined ? folder : undefined;
+  if ((await artifactFault(folder)) !== undefined) return undefined;
+  await noteUse(folder);
+  return folder;
 }
 
 /**
@@ -117,7 +142,8 @@ export async function cachedArtifact(recipe: Recipe, options: ArtifactOptions): 
 export async function ensureArtifact(recipe: Recipe, options: ArtifactOptions): Promise<string> {
   const { cache, progress, signal } = options;
   const folder = folderOf(cache, recipe);
-  if ((await artifactFault(folder)) === undefined) return folder;
+  const cached = await cachedArtifact(recipe, options);
+  if (cached !== undefined) return cached;
   const release = await acquireLock(join(cache, "locks", recipe.name), {
     signal,
     onWait: (holder) => progress(`${recipe.name}: waiting for process ${holder.pid}, which is making it`),
@@ -139,6 +165,7 @@ export async function ensureArtifact(recipe: Recipe, options: ArtifactOptions): 
       await rm(folder, { recursive: true, force: true });
       await rename(draft, folder);
       flush(join(cache, "artifacts"));
+      await prune(join(cache, "artifacts"), recipe, folder, progress);
     } finally {
       await rm(draft, { recursive: true, force: true });
     }

@@ -13,6 +13,8 @@ export interface GoBuild {
   readonly folder: string;
   /** How long it takes on an empty module cache, for the progress line. */
   readonly usually: string;
+  /** Hosts of an official download that was tried before. @default Pulumi's and GitHub */
+  readonly downloads?: readonly string[];
 }
 
 /** The `go` command, looked for on PATH and where its installer puts it. */
@@ -27,11 +29,19 @@ export function findGo(): string | undefined {
  */
 export async function goBuild(build: GoBuild, context: BuildContext): Promise<void> {
   const go = findGo();
-  if (!go)
+  if (!go) {
+    const { downloads = ["get.pulumi.com", "github.com"] } = build;
+    const [why, orAllow] =
+      downloads.length === 0
+        ? ["Go is not installed, so it cannot be built", ""]
+        : [
+            "no official download can be reached and Go is not installed, so it cannot be built either",
+            `, or allow HTTPS to ${downloads.join(" and ")}`,
+          ];
     throw new ToolchainUnavailable(
-      `${build.what}: no official download can be reached and Go is not installed, so it cannot be built either. ` +
-        "Install Go >= 1.26 (https://go.dev/dl, or your distribution's package golang), or allow HTTPS to get.pulumi.com and github.com, then run this again.",
+      `${build.what}: ${why}. Install Go >= 1.26 (https://go.dev/dl, or your distribution's package golang)${orAllow}, then run this again.`,
     );
+  }
   context.progress(`${build.what}: building it from the Go module proxy, usually ${build.usually} the first time`);
   const script = build.command[0]?.startsWith("/") === true;
   const [file = go, ...args] = script ? build.command : [go, ...build.command];

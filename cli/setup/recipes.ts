@@ -4,7 +4,7 @@ import type { Recipe } from "./artifact.ts";
 import { goBuild } from "./go-build.ts";
 import { recipeKey } from "./hashing.ts";
 import { projectRoot } from "./paths.ts";
-import { languageHostVersion } from "./pins.ts";
+import { type ClusterPins, languageHostVersion } from "./pins.ts";
 
 const target = `${process.platform}-${process.arch}`;
 const toolchain = join(projectRoot, "cli", "toolchain");
@@ -69,6 +69,36 @@ export async function languageHostRecipe(): Promise<Recipe> {
           folder,
           usually: "half a minute",
           command: [...command, "-o", join(context.folder, "bin", "pulumi-language-nodejs"), module],
+        },
+        context,
+      ),
+  };
+}
+
+/** Etcd and Kubernetes' control plane in one binary, kwok with its stages, and helm: all from one go.mod. */
+export async function clusterRecipe(pins: ClusterPins): Promise<Recipe> {
+  const folder = join(toolchain, "cluster");
+  const { kubernetes, kwok, helm } = pins;
+  const [major = "", minor = ""] = kubernetes.split(".");
+  const stamps = {
+    "k8s.io/component-base/version.gitVersion": `v${kubernetes}`,
+    "k8s.io/component-base/version.gitMajor": major,
+    "k8s.io/component-base/version.gitMinor": minor,
+    "helm.sh/helm/v3/internal/version.version": `v${helm}`,
+  };
+  const flags = ["-s -w", ...Object.entries(stamps).map(([name, value]) => `-X ${name}=${value}`)].join(" ");
+  return {
+    name: "cluster",
+    version: kubernetes,
+    key: await recipeKey(folder, [target, flags]),
+    build: (context) =>
+      goBuild(
+        {
+          what: `Kubernetes ${kubernetes} with its etcd, kwok ${kwok} and helm ${helm}`,
+          folder,
+          usually: "6 to 10 minutes",
+          downloads: [],
+          command: ["/bin/sh", join(folder, "build.sh"), context.folder, flags],
         },
         context,
       ),

@@ -7,9 +7,13 @@ export interface BenchArguments {
   readonly runs: number | undefined;
   /** Repetitions of what is short; the benchmark's own when absent. */
   readonly count: number | undefined;
+  /** CSV file of carbon intensity for `carbon`; the benchmark's own when absent. */
+  readonly series: string | undefined;
+  /** Folder of recorded spot traces for `spot`, which needs one. */
+  readonly traces: string | undefined;
 }
 
-export const usage = "usage: npm run -s bench -- NAME [--runs N] [--count N] [--json]";
+export const usage = "usage: npm run -s bench -- NAME [--runs N] [--count N] [--series FILE] [--traces DIR] [--json]";
 
 /** Reads the command line, or says everything that is wrong with it. */
 export function readArguments(
@@ -21,11 +25,17 @@ export function readArguments(
     strict: false,
     allowPositionals: true,
     tokens: true,
-    options: { json: { type: "boolean" }, runs: { type: "string" }, count: { type: "string" } },
+    options: {
+      json: { type: "boolean" },
+      runs: { type: "string" },
+      count: { type: "string" },
+      series: { type: "string" },
+      traces: { type: "string" },
+    },
   });
   const faults: string[] = [];
   for (const token of tokens)
-    if (token.kind === "option" && !["json", "runs", "count"].includes(token.name))
+    if (token.kind === "option" && !["json", "runs", "count", "series", "traces"].includes(token.name))
       faults.push(`unknown option ${token.rawName}`);
   const list = known.join(", ");
   const [name, ...more] = positionals;
@@ -39,7 +49,15 @@ export function readArguments(
       faults.push(`--${option} is ${String(given)}; give a whole number from 1 to ${String(most)}`);
     return value;
   };
+  const path = (option: "series" | "traces", what: string, owner: string): string | undefined => {
+    const given = values[option];
+    if (given === true || given === "") faults.push(`--${option} needs the name of a ${what}`);
+    else if (typeof given === "string" && name !== owner) faults.push(`--${option} is for benchmark ${owner}`);
+    return typeof given === "string" ? given : undefined;
+  };
+  const series = path("series", "file", "carbon");
+  const traces = path("traces", "folder", "spot");
   const [runs, count] = [number("runs", 100), number("count", 100_000)];
   if (faults.length > 0 || name === undefined) return { faults };
-  return { ok: { name, json: values.json === true, runs, count } };
+  return { ok: { name, json: values.json === true, runs, count, series, traces } };
 }

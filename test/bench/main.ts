@@ -1,13 +1,13 @@
 /** `npm run -s bench -- NAME --json`: one benchmark; its document on stdout, its progress on stderr. */
 import { type BenchArguments, readArguments, usage } from "./arguments.ts";
 import { installSignalHandlers } from "./cleanup.ts";
-import { type Figures, type Limit, brokenLimits, documentOf } from "./statistics.ts";
+import { type Figures, type Limit, type Measured, brokenLimits, documentOf } from "./statistics.ts";
 
 type Say = (line: string) => void;
 
 interface Benchmark {
   readonly limits: Readonly<Record<string, Limit>>;
-  readonly measure: (asked: Pick<BenchArguments, "runs" | "count">, say: Say) => Promise<Figures>;
+  readonly measure: (asked: Omit<BenchArguments, "name" | "json">, say: Say) => Promise<Figures | Measured>;
 }
 
 const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
@@ -31,7 +31,19 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
     const { limits, measureIdle } = await import("./sentinel-idle/index.ts");
     return { limits, measure: ({ runs }, say) => measureIdle(runs, say) };
   },
+  spot: async () => {
+    const { limits, measureSpot } = await import("./spot/index.ts");
+    return { limits, measure: ({ traces, count }, say) => measureSpot(traces, count, say) };
+  },
+  carbon: async () => {
+    const { limits, measureCarbon } = await import("./carbon/index.ts");
+    return { limits, measure: ({ series }, say) => Promise.resolve(measureCarbon(series, say)) };
+  },
 };
+
+function hasCells(measured: Figures | Measured): measured is Measured {
+  return Array.isArray(measured.cells);
+}
 
 const started = performance.now();
 const say: Say = (line) => {
@@ -50,8 +62,9 @@ async function main(): Promise<number> {
   installSignalHandlers();
   say(`bench ${name}: starting`);
   const { limits, measure } = await load();
-  const figures = await measure(asked, say);
-  const document = documentOf(name, figures, limits);
+  const measured = await measure(asked, say);
+  const { figures, cells } = hasCells(measured) ? measured : { figures: measured, cells: undefined };
+  const document = { ...documentOf(name, figures, limits), ...(cells === undefined ? {} : { cells }) };
   for (const figure of brokenLimits(figures, limits))
     say(`${figure} is ${String(document.figures[figure])}; allowed: ${JSON.stringify(limits[figure])}`);
   if (json) process.stdout.write(`${JSON.stringify(document)}\n`);

@@ -27,10 +27,16 @@ export function ratioRange(pairs: readonly Pair[]): { readonly low: number; read
 }
 
 /** How far a figure may go. */
-export type Limit = { readonly atMost: number } | { readonly below: number };
+export type Limit = { readonly atMost: number } | { readonly atLeast: number } | { readonly below: number };
 
 /** Figures by name; a name ends in its unit, or in `Ratio` or `Count`. */
 export type Figures = Readonly<Record<string, number>>;
+
+/** Figures with the rows that they are the sum of. */
+export interface Measured {
+  readonly figures: Figures;
+  readonly cells: readonly Readonly<Record<string, unknown>>[];
+}
 
 /** What `npm run -s bench -- NAME --json` prints. */
 export interface BenchDocument {
@@ -38,6 +44,7 @@ export interface BenchDocument {
   readonly figures: Figures;
   readonly limits: Readonly<Record<string, Limit>>;
   readonly ok: boolean;
+  readonly cells?: Measured["cells"];
 }
 
 /** Figures that break their limit; one that was not measured breaks it too. */
@@ -46,7 +53,8 @@ export function brokenLimits(figures: Figures, limits: Readonly<Record<string, L
     .filter(([name, limit]) => {
       const figure = figures[name];
       if (figure === undefined || !Number.isFinite(figure)) return true;
-      return !("atMost" in limit ? figure <= limit.atMost : figure < limit.below);
+      if ("atMost" in limit) return figure > limit.atMost;
+      return "atLeast" in limit ? figure < limit.atLeast : figure >= limit.below;
     })
     .map(([name]) => name);
 }

@@ -1,5 +1,6 @@
 // The test runner behind `npm test`: runs the tiers side by side and sums up in one last line.
 import { availableParallelism } from "node:os";
+import { ensureClusterTools } from "../../cli/setup/cluster.ts";
 import { projectRoot } from "../../cli/setup/paths.ts";
 import { ToolchainUnavailable, ensureToolchain } from "../../cli/setup/toolchain.ts";
 import { readArguments, usage } from "./arguments.ts";
@@ -48,10 +49,14 @@ let lastSetup: Promise<unknown> = Promise.resolve();
 async function prepare(tier: Tier): Promise<Readonly<Record<string, string>>> {
   if (tier.uses.length === 0) return {};
   const progress = (line: string): void => void process.stderr.write(`[setup] ${line}\n`);
-  const mine = lastSetup.then(() => ensureToolchain({ need: tier.uses, progress }));
+  const need = tier.uses.filter((part) => part !== "cluster");
+  const mine = lastSetup.then(async () => {
+    if (tier.uses.includes("cluster")) await ensureClusterTools({ progress });
+    return need.length > 0 ? (await ensureToolchain({ need, progress })).env : {};
+  });
   lastSetup = mine.catch(() => undefined);
   try {
-    return (await mine).env;
+    return await mine;
   } catch (error) {
     if (tier.needsThem || !(error instanceof ToolchainUnavailable)) throw error;
     progress(`${tier.name}: goes on without the engine: ${error.message}`);

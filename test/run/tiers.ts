@@ -1,13 +1,14 @@
 // The tiers of the test suite: which folder, what each needs, and whether this machine can run it.
 import type { Part } from "../../cli/setup/toolchain.ts";
+import { clusterImpossible } from "../../lab/cluster/possible.ts";
 
 export interface Tier {
   readonly name: string;
   /** Folder of `*.test.ts` files; the tier `check` has none, it runs tools over the whole tree. */
   readonly folder: string | undefined;
   readonly proves: string;
-  /** Parts of the toolchain that are made ready and put on PATH before it starts. */
-  readonly uses: readonly Part[];
+  /** Parts of the toolchain that are made ready and put on PATH before it starts; `cluster` is built and found in the cache. */
+  readonly uses: readonly (Part | "cluster")[];
   /** False when most of its tests run without them: those that cannot say so themselves. */
   readonly needsThem: boolean;
   /** True when its files are heavy and share nothing: each runs in a process of its own, beside others. */
@@ -41,6 +42,18 @@ export const tiers: readonly Tier[] = [
     filesApart: false,
     timeoutSec: 60,
     canRun: anywhere,
+  },
+  {
+    // Its set-up is the longest, and set-ups run from the end of this list: the others must not wait for it.
+    name: "cluster",
+    folder: "test/cluster",
+    proves: "a real Kubernetes control plane, and what the lab makes happen to its nodes",
+    uses: ["cluster"],
+    needsThem: true,
+    // One control plane at a time: 450 MB each.
+    filesApart: false,
+    timeoutSec: 180,
+    canRun: clusterImpossible,
   },
   {
     name: "policies",

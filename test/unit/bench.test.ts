@@ -33,6 +33,9 @@ describe("benchmark statistics", () => {
 
   it("limits hold to the last digit, and a figure that is missing or no number breaks its own", () => {
     const limits = { timeRatio: { atMost: 1.3 }, helpMs: { below: 150 } };
+    const share = { oracleShare: { atLeast: 0.55 } };
+    assert.deepEqual(brokenLimits({ oracleShare: 0.55 }, share), []);
+    assert.deepEqual(brokenLimits({ oracleShare: 0.5499 }, share), ["oracleShare"]);
     assert.deepEqual(brokenLimits({ timeRatio: 1.3, helpMs: 149.99 }, limits), []);
     assert.deepEqual(brokenLimits({ timeRatio: 1.3001, helpMs: 150 }, limits), ["timeRatio", "helpMs"]);
     assert.deepEqual(brokenLimits({ timeRatio: Number.NaN }, limits), ["timeRatio", "helpMs"]);
@@ -44,13 +47,22 @@ describe("benchmark statistics", () => {
 describe("benchmark command line", () => {
   it("names what is known, and every fault at once", () => {
     assert.deepEqual(readArguments(["up", "--json", "--runs", "3"], ["up"]), {
-      ok: { name: "up", json: true, runs: 3, count: undefined },
+      ok: { name: "up", json: true, runs: 3, count: undefined, series: undefined, traces: undefined },
     });
     const wrong = readArguments(["down", "more", "--fast", "--runs", "0"], ["up"]);
     assert.ok("faults" in wrong);
     assert.equal(wrong.faults.length, 4);
     assert.ok(wrong.faults.some((fault) => fault.includes("The benchmarks are: up")));
     assert.ok("faults" in readArguments([], ["up"]));
+    const carbon = readArguments(["carbon", "--series", "fr.csv"], ["carbon"]);
+    assert.equal("ok" in carbon && carbon.ok.series, "fr.csv");
+    for (const bad of [
+      ["carbon", "--series"],
+      ["up", "--series", "fr.csv"],
+      ["spot", "--traces"],
+      ["up", "--traces", "spot"],
+    ])
+      assert.ok("faults" in readArguments(bad, ["up", "carbon", "spot"]), bad.join(" "));
   });
 });
 

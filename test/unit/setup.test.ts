@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -112,6 +121,20 @@ describe("cache of tools", () => {
     for (let i = 0; i < 200 && processStart(left.pid) !== undefined; i++) await sleep(10);
     assert.equal(processStart(left.pid), undefined);
     assert.match(lines.join("\n"), new RegExp(`process ${left.pid}`));
+  });
+
+  it("removes what nobody has used for a month, of the name that it makes anew and of no other", async () => {
+    const count = { builds: 0 };
+    const old = new Date(Date.now() - 31 * 86_400_000);
+    const made = (name: string, key: string): Promise<string> =>
+      ensureArtifact({ ...fake(name, "x", count), key }, { cache, progress });
+    const [unused, used] = [await made("a", "k1"), await made("a", "k2")];
+    const alike = await made("a-official", "k1");
+    for (const folder of [unused, used, alike]) utimesSync(folder, old, old);
+    assert.equal(await cachedArtifact({ ...fake("a", "x", count), key: "k2" }, { cache, progress }), used);
+    const newest = await made("a", "k3");
+    assert.deepEqual([unused, used, alike, newest].map(existsSync), [false, true, true, true]);
+    assert.match(lines.join("\n"), /removing a-k1, which nobody has used for 30 days/);
   });
 
   it("gives another key to another recipe", async () => {

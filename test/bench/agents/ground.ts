@@ -9,6 +9,7 @@ import { type Sentinel, sentinelOn } from "../../../cli/sentinel/client.ts";
 import { endSentinel } from "../../../cli/sentinel/endSentinel.ts";
 import { findSentinel, sentinelFolder } from "../../../cli/sentinel/folder.ts";
 import { joinServers } from "../../../cli/sentinel/labNetwork.ts";
+import { labWatch } from "../../../cli/sentinel/labReaper.ts";
 import { labLine, labListen, labSentinel } from "../../../cli/sentinel/labSentinel.ts";
 import { ensureToolchain } from "../../../cli/setup/toolchain.ts";
 import { entryPointOf, packSources } from "../../../components/shared/vps/pack.ts";
@@ -73,7 +74,10 @@ async function furnished(estate: Estate): Promise<Omit<Ground, "close">> {
   const api = new ProxmoxApi(host);
   const place = await proxmoxPlace(host, network, { promised: [], furnish: "really" });
   if (!place.ok) throw new Error(place.faults.map(({ property, limit }) => `${property}: ${limit}`).join("; "));
-  const found = await labSentinel(folder.lab, labListen(info));
+  // The same that the command line starts: its reaper is at work meanwhile.
+  const runningSentinel = () =>
+    labSentinel(folder.lab, labListen(info), async (own) => ({ watch: await labWatch(info, own) }));
+  const found = await runningSentinel();
   await joinServers(info, found.listen.port);
   const sources = join(import.meta.dirname, "sources");
   const packed = packSources(await readSources(sources), entryPointOf("bench", undefined));
@@ -87,7 +91,7 @@ async function furnished(estate: Estate): Promise<Omit<Ground, "close">> {
     whole: await ownRelease(),
     sources: { folder: sources, tar: Buffer.from(packed.value.tar), sha256: packed.value.sha256 },
     labKey: readFileSync(info.ssh.privateKeyFile, "utf8"),
-    sentinel: async () => sentinelOn(labLine(await labSentinel(folder.lab, labListen(info)))),
+    sentinel: async () => sentinelOn(labLine(await runningSentinel())),
     killSentinel: () => {
       const running = findSentinel(sentinelFolder(folder.lab));
       if (running !== undefined) process.kill(running.pid, "SIGKILL");

@@ -17,7 +17,7 @@ export const limits: Readonly<Record<string, Limit>> = {
 /** One life in ten is disturbed. */
 const disturbedEach = 10;
 /** Lives by calls that go on at the same time. */
-const lanes = 2;
+const lanes = 8;
 /** Pairs of lives, by the engine and by calls with the same release, that the ratio is made of, at most. */
 const mostPairs = 5;
 /** Ids of servers made by calls: the command line takes those from the other end. */

@@ -61,11 +61,13 @@ export async function goSumFaults(root: string): Promise<string[]> {
     if (!entry.isDirectory() || !existsSync(join(folder, "go.mod"))) continue;
     const modules = await readFile(join(folder, "go.mod"), "utf8");
     const sums = existsSync(join(folder, "go.sum")) ? await readFile(join(folder, "go.sum"), "utf8") : "";
-    const replaced = new Set([...modules.matchAll(/^replace (\S+)/gm)].map((match) => match[1]));
+    const replacements = [...modules.matchAll(/^(?:replace |\s+)(\S+)(?: v\S+)? => (\S+ v\S+)/gm)];
+    const replaced = new Map(replacements.map(([, name = "", other = ""]) => [name, other]));
     for (const match of modules.matchAll(/^\s*(?:require )?([\w.-]+\.[\w.-]+\/\S+) (v\S+)/gm)) {
       const [, name = "", version = ""] = match;
-      if (!replaced.has(name) && !sums.includes(`${name} ${version}`))
-        faults.push(`cli/toolchain/${entry.name}/go.sum does not pin ${name} ${version}: run go mod tidy there`);
+      const built = replaced.get(name) ?? `${name} ${version}`;
+      if (!sums.includes(built))
+        faults.push(`cli/toolchain/${entry.name}/go.sum does not pin ${built}: run go mod tidy there`);
     }
   }
   return faults;
