@@ -1,8 +1,9 @@
 /** What Lightsail sells in a region today: asked for where there are credentials, else from the library's table. */
 import * as pulumi from "@pulumi/pulumi";
+import type { AwsCredentials } from "../components/shared/vps/lightsailCall.ts";
 import { bundlesDate, knownBundles, readBundlesPage } from "../components/shared/vps/lightsail.ts";
 import type { Offer } from "../components/shared/vps/offers.ts";
-import { askLightsail, awsCredentials, type AwsCredentials } from "./lightsailApi.ts";
+import { askLightsail, awsCredentials } from "./lightsailApi.ts";
 
 const mostPages = 20;
 

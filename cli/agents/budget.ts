@@ -36,12 +36,15 @@ export function serverOfSettings(name: string, config: Config): KnownServer | un
   return atLightsail(config, nameOf(name), isSize(agent["size"]) ? agent["size"] : sizeFor(kind.value));
 }
 
-/** The server that the registry speaks of; it does not know the zone, so the price is the usual one's. Pure. */
+/**
+ * The server that the registry speaks of, also the one that it moves to; it does not know the zone, so the price is the
+ * usual one's. Pure.
+ */
 export function serverOfRegistry(
-  { name, size, provider }: AgentSeen,
+  { name, size, provider, pending }: AgentSeen,
   zone: string = usualZone,
 ): KnownServer | undefined {
-  if (provider?.kind !== "lightsail") return undefined;
+  if (provider?.kind !== "lightsail" && pending?.provider?.kind !== "lightsail") return undefined;
   return { what: nameOf(name), provider: "lightsail", size, offers: knownBundles(regionOf(zone) ?? "") };
 }
 

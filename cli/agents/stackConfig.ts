@@ -57,5 +57,10 @@ export function agentStackConfig(
   );
 }
 
+/** The id that the Sentinel gave a registration; one of an agent that was ordered at an older Sentinel has none. */
+export function registrationSetting(project: string, id: string): Readonly<Record<string, string>> {
+  return id === "" ? {} : { [`${project}:registration`]: id };
+}
+
 /** Secrets of an agent's stack that its settings alone have: nobody else keeps them. */
 export const ownSecrets = ["sshPrivateKey", "registrationKey"] as const;

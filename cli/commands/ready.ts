@@ -24,8 +24,8 @@ export async function readyForChange(context: Context, invocation: Invocation, o
   const host = await hostOf(context, session);
   if (host !== undefined) {
     await assertAccess(host);
-    if (agentOfStack(context.target.stack) !== undefined) await forgetLost(session, host);
-    await repairStack(session, host);
+    const exported = agentOfStack(context.target.stack) === undefined ? undefined : await forgetLost(session, host);
+    await repairStack(session, host, { exported });
   }
   if (!invocation.skipPreflight && host !== undefined) {
     const { checkHost } = await import("../preflight/check.ts");
@@ -44,21 +44,23 @@ export async function readyForChange(context: Context, invocation: Invocation, o
 }
 
 /**
- * Sees to it that the runner of an agent's server can register. On the lab the Sentinel runs only when something needs it:
+ * Sees to it that the runner of an agent's server can register, and that the server lets the Sentinel in. On the lab the Sentinel runs only when something needs it:
  * from here on it does.
  * @param plan steps of the update, where they are known already
  * @throws CommandFailure when a server would be made that cannot register
  */
 export async function readyToRegister(context: Context, session: Session, agent: string, plan?: Plan): Promise<void> {
-  const [{ reachSentinel }, { fitRegistrationKey, makesServer }] = await Promise.all([
+  const [{ reachSentinel }, { fitRegistrationKey, makesServer }, { fitSshKey }] = await Promise.all([
     import("../sentinel/reach.ts"),
     import("../agents/registrationKey.ts"),
+    import("../agents/sentinelSshKey.ts"),
   ]);
   const steps = async (): Promise<Plan> => plan ?? previewed(session);
   try {
     const { sentinel, close } = await reachSentinel(context);
     try {
       await fitRegistrationKey(sentinel, agent, session, steps);
+      await fitSshKey(sentinel, context.target.kind, agent);
     } finally {
       close();
     }

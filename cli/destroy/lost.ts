@@ -1,4 +1,4 @@
-import { type Session } from "../engine/session.ts";
+import type { Deployment, Session } from "../engine/session.ts";
 import { progress } from "../output/terminal.ts";
 import { ApiError, ProxmoxApi } from "../proxmox/api.ts";
 import { decodeState, type StateResource, withoutResources } from "../repair/deployment.ts";
@@ -36,20 +36,22 @@ export function lostWith(resources: readonly StateResource[], gone: ReadonlySet<
 /**
  * Forgets what is left in the state of an agent's server that went without us. Whether an id is free is asked of the
  * cluster itself: a list would leave out guests that the token may not see.
+ * @returns the state as it is then
  */
-export async function forgetLost(session: Session, host: HostConnection | undefined): Promise<void> {
-  if (host === undefined) return;
+export async function forgetLost(session: Session, host: HostConnection): Promise<Deployment> {
   const exported = await session.exportState();
   const { resources } = decodeState(exported.deployment);
   const api = new ProxmoxApi(host);
   const gone = new Set<string>();
   for (const id of guestIds(resources)) if (await isFree(api, id)) gone.add(id);
   const lost = lostWith(resources, gone);
-  if (lost.size === 0) return;
+  if (lost.size === 0) return exported;
   progress(
     `${session.target.stack}: its server ${[...gone].join(", ")} is gone from the host: forgotten, with all on it`,
   );
-  await session.importState({ ...exported, deployment: withoutResources(exported.deployment, lost) });
+  const kept = { ...exported, deployment: withoutResources(exported.deployment, lost) };
+  await session.importState(kept);
+  return kept;
 }
 
 async function isFree(api: ProxmoxApi, id: string): Promise<boolean> {

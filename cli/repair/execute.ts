@@ -1,5 +1,5 @@
 import { FaultsError } from "../../components/shared/faults.ts";
-import type { Session } from "../engine/session.ts";
+import type { Deployment, Session } from "../engine/session.ts";
 import { CommandFailure } from "../output/failure.ts";
 import { progress } from "../output/terminal.ts";
 import { ProxmoxApi } from "../proxmox/api.ts";
@@ -68,9 +68,13 @@ export interface Repaired {
 export async function repairStack(
   session: Session,
   host: HostConnection | undefined,
-  options: { readonly dryRun?: boolean } = {},
+  options: {
+    readonly dryRun?: boolean;
+    /** The state, where it was just read: each look starts the engine. */
+    readonly exported?: Deployment | undefined;
+  } = {},
 ): Promise<Repaired> {
-  const exported = await session.exportState();
+  const exported = options.exported ?? (await session.exportState());
   const state = decodeState(exported.deployment);
   const api = host === undefined ? undefined : new ProxmoxApi(host);
   const { project, stack } = session.target;

@@ -4,6 +4,8 @@ import { runId, runReport } from "../../components/shared/signals/protocol.ts";
 
 const size = z.enum(["XS", "S", "M", "L"]);
 const atMs = z.number();
+/** A server, by its provider's own name. */
+const place = z.object({ kind: z.enum(["proxmox", "lightsail"]), id: z.string() });
 
 /** The answer that mints a key. */
 export const minted = z.object({
@@ -24,7 +26,9 @@ export const agentSeen = z.object({
   idempotent: z.boolean(),
   createdMs: atMs,
   expiresMs: atMs,
-  provider: z.object({ kind: z.enum(["proxmox", "lightsail"]), id: z.string() }).optional(),
+  provider: place.optional(),
+  /** While it moves: where its next server will be. */
+  pending: z.object({ provider: place.optional() }).optional(),
   /** When its server registered; none before it did. */
   registered: z.object({ atMs }).optional(),
   /** Whether its lease holds. */
@@ -51,8 +55,10 @@ export const registrationSeen = z.object({
   /** Until then the key is to be used by a first server. */
   registerBeforeMs: atMs,
   registered: z.object({ atMs }).optional(),
-  /** The key for the server that is to take the present one's place. */
-  pending: z.object({ keyId: z.string(), registerBeforeMs: atMs }).optional(),
+  /** Where its server is, or will be. */
+  provider: place.optional(),
+  /** The key for the server that is to take the present one's place, and where that will be if elsewhere. */
+  pending: z.object({ keyId: z.string(), registerBeforeMs: atMs, provider: place.optional() }).optional(),
   handedOver: z.object({ why: z.string(), atMs }).optional(),
 });
 export type RegistrationSeen = z.infer<typeof registrationSeen>;
@@ -63,7 +69,25 @@ export const reaperSeen = z.object({
   estate: z.string().optional(),
   /** Agents whose servers it is to delete and cannot. */
   stranded: z.array(z.string()).default([]),
-  providers: z.array(z.object({ kind: z.enum(["proxmox", "lightsail"]) })).default([]),
+  providers: z
+    .array(
+      z.object({
+        kind: place.shape.kind,
+        /** The one that it looks at. */
+        region: z.string().optional(),
+        servers: z
+          .array(
+            z.object({
+              id: z.string(),
+              agent: z.string(),
+              /** The registry does not know it, and it was there before: only the end in its tags deletes it. */
+              held: z.boolean().default(false),
+            }),
+          )
+          .default([]),
+      }),
+    )
+    .default([]),
 });
 
 /** `waiting` for its turn or an answer, `handed` to the runner, `dead`: given up until a person asks again; or its end. */

@@ -29,12 +29,20 @@ export interface NewAgent {
   readonly provider: { readonly kind: "proxmox" | "lightsail"; readonly id: string };
 }
 
+/** A server that only the end in its tags deletes. */
+export interface HeldServer {
+  readonly provider: NewAgent["provider"]["kind"];
+  readonly id: string;
+  /** Of its tags. */
+  readonly agent: string;
+}
+
 /** The Sentinel's admin API in words. Each call throws {@link SentinelUnreachable}, or CommandFailure with its refusal. */
 export interface Sentinel {
   /** Registers an agent and mints its key; the same words again get the same key while no server used it. */
   readonly register: (agent: NewAgent) => Promise<Minted>;
-  /** A key for the next server of an agent; the one in use is good until that server registers. */
-  readonly mint: (name: string) => Promise<Minted>;
+  /** A key for the next server of an agent, and where that will be; the one in use is good until that server registers. */
+  readonly mint: (name: string, provider?: NewAgent["provider"]) => Promise<Minted>;
   readonly agents: () => Promise<readonly AgentSeen[]>;
   readonly agent: (name: string) => Promise<AgentSeen | undefined>;
   /** The same agent, by its keys. */
@@ -43,7 +51,11 @@ export interface Sentinel {
     readonly estate: string | undefined;
     readonly stranded: readonly string[];
     /** Where it may delete servers. */
-    readonly providers: readonly ("proxmox" | "lightsail")[];
+    readonly providers: readonly NewAgent["provider"]["kind"][];
+    /** Of Lightsail: the one that it looks at. */
+    readonly region: string | undefined;
+    /** Servers of this Hive that the registry does not know, after the Sentinel was set back or made anew. */
+    readonly held: readonly HeldServer[];
   }>;
   readonly renew: (name: string, ttlSec: number) => Promise<void>;
   readonly resize: (name: string, size: string) => Promise<void>;
@@ -104,13 +116,17 @@ export function sentinelOn(line: SentinelLine): Sentinel {
   const get = (path: string): SentinelCall => ({ method: "GET", path });
   return {
     register: (agent) => ask(post("/agents", agent), minted),
-    mint: (name) => ask(post(at(name, "/registration")), minted),
+    mint: (name, provider) => ask(post(at(name, "/registration"), { provider }), minted),
     agents: async () => (await ask(get("/agents"), z.object({ agents: z.array(agentSeen) }))).agents,
     agent: (name) => find(get(at(name)), agentSeen),
     registration: (name) => find(get(at(name)), registrationSeen),
     reaper: async () => {
       const { estate, stranded, providers } = await ask(get("/reaper"), reaperSeen);
-      return { estate, stranded, providers: providers.map(({ kind }) => kind) };
+      const held = providers.flatMap(({ kind, servers }) =>
+        servers.flatMap(({ id, agent, held: isHeld }) => (isHeld ? [{ provider: kind, id, agent }] : [])),
+      );
+      const region = providers.find(({ kind }) => kind === "lightsail")?.region;
+      return { estate, stranded, providers: providers.map(({ kind }) => kind), region, held };
     },
     renew: async (name, ttlSec) => void (await ask(post(at(name, "/renew"), { ttlSec }), anything)),
     resize: async (name, size) => void (await ask(post(at(name, "/resize"), { size }), anything)),

@@ -25,6 +25,14 @@ export function connectionOf(target: AgentConnection): remote.CommandArgs["conne
 }
 
 /**
+ * Lets an upload be made anew on a server with another host key: it is another server, on which there is nothing yet, and
+ * a changed connection alone uploads nothing (pulumi-command, copyController.go).
+ */
+export function uploadTriggers({ hostKey }: AgentConnection): { readonly triggers?: pulumi.Input<string>[] } {
+  return hostKey === undefined ? {} : { triggers: [hostKey] };
+}
+
+/**
  * One step of an installation, as root: by sudo where the login is another user. Its undoing is left on the machine
  * before anything is changed, so that a run that was cut off can be taken back. On a throwaway machine nothing is undone,
  * and nothing asks for it: it may be gone already.

@@ -10,7 +10,7 @@ import {
   uploadFile,
   type StepScripts,
 } from "../shared/agent/installScripts.ts";
-import { agentStep, connectionOf, type AgentConnection } from "./agentStep.ts";
+import { agentStep, connectionOf, uploadTriggers, type AgentConnection } from "./agentStep.ts";
 
 /** Stands in a configuration for the machine's own address, where that is known only once the machine is there. */
 export const ownAddress = "own-address.invalid";
@@ -121,6 +121,7 @@ export class HiveAgent extends pulumi.ComponentResource {
         connection: connectionOf(target),
         source: new pulumi.asset.FileAsset(args.tarball.path),
         remotePath: uploadFile(release, part),
+        ...(deletedWith === undefined ? {} : uploadTriggers(target)),
       },
       { ...options, dependsOn: [...needs, prepared] },
     );

@@ -1,6 +1,6 @@
 import { local, remote } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
-import { agentStep, connectionOf, type AgentConnection } from "../host/agentStep.ts";
+import { agentStep, connectionOf, uploadTriggers, type AgentConnection } from "../host/agentStep.ts";
 import { HiveAgent, ownAddress } from "../host/hiveAgent.ts";
 import { planOrThrow } from "../proxmox/resourceText.ts";
 import { renderFarewell } from "../shared/vps/farewell.ts";
@@ -21,7 +21,7 @@ import {
 } from "../shared/vps/installAgent.ts";
 import { serverPorts } from "../shared/vps/serverPlan.ts";
 import { parseAgentKind } from "../shared/vps/sizing.ts";
-import { renderSshDoor } from "../shared/vps/sshDoor.ts";
+import { renderSshDoor, shutSshDoor } from "../shared/vps/sshDoor.ts";
 import { pinnedHostKey } from "./hostKey.ts";
 import { usualOffers, Vps, type VpsArgs } from "./vps.ts";
 
@@ -183,10 +183,11 @@ export class HeavyAgent extends pulumi.ComponentResource {
         connection: connectionOf(target),
         source: new pulumi.asset.FileAsset(path),
         remotePath: sourcesUpload(sha256),
+        ...uploadTriggers(target),
       },
       { ...options, dependsOn: [account] },
     );
-    const { units, runtime } = plan;
+    const { units, runtime, door } = plan;
     const environment = pulumi.output(args.environment ?? {}).apply((values) => {
       const fault = environmentFault(values);
       if (fault !== undefined) throw new pulumi.RunError(fault);
@@ -196,7 +197,7 @@ export class HeavyAgent extends pulumi.ComponentResource {
       `${name}-unit`,
       {
         target,
-        create: renderPlaceStep({ name: args.name, sha256, runtime, units }),
+        create: renderPlaceStep({ name: args.name, sha256, runtime, units }) + (door === undefined ? shutSshDoor : ""),
         stdin: environment,
       },
       { ...options, dependsOn: [uploaded] },

@@ -27,7 +27,8 @@ export function pinnedHostKey(
         HIVE_HOST_KEY: vps.witnessedKey,
         HIVE_CONTAINER: vps.container,
       },
-      triggers: [machine.id],
+      // One that went without us comes back under its old name, and no replacement tells of it.
+      triggers: [vps.life],
     },
     { parent, dependsOn: [...vps.ready], deletedWith: machine, replaceWith: [machine], deleteBeforeReplace: true },
   );

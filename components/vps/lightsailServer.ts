@@ -60,7 +60,7 @@ export function lightsailServer(parts: PartsOf<LightsailPlace>): MadeServer {
     hostKeyOf &&
     pulumi.all([instance.name, instance.createdAt]).apply(([name, createdAt]) => hostKeyOf(name, createdAt));
   const made = {
-    ...{ machine: instance, serverId: instance.name },
+    ...{ machine: instance, serverId: instance.name, life: instance.createdAt },
     ...(witnessed === undefined ? {} : { witnessedKey: witnessed }),
   };
   if (!protect) return { ...made, ready: [ports], address: instance.publicIpAddress };

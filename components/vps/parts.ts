@@ -25,6 +25,8 @@ export interface MadeServer {
   readonly witnessedKey?: pulumi.Output<string>;
   /** Its id, if it is a container on a Proxmox host. */
   readonly container?: string;
+  /** Differs from that of every other server, also of one that had its name before. */
+  readonly life: pulumi.Output<string>;
   /** The provider's own name for it. */
   readonly serverId: pulumi.Output<string>;
 }

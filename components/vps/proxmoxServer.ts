@@ -77,6 +77,8 @@ export function proxmoxServer(parts: PartsOf<ProxmoxPlace>): MadeServer {
     ...(kind === "container" ? { container: String(place.vmId) } : {}),
     ready,
     address: pulumi.output(address),
+    // A guest that went without us is forgotten with all on it before its successor is made.
+    life: guest.machine.id,
     serverId: pulumi.interpolate`${guest.vmId}`,
   };
 }

@@ -55,6 +55,8 @@ export class Vps extends pulumi.ComponentResource {
   readonly address: pulumi.Output<string>;
   /** The provider's own name for it: the instance's, or the guest's id. */
   readonly serverId: pulumi.Output<string>;
+  /** Differs from that of every other server, also of one that had its name before. */
+  readonly life: pulumi.Output<string>;
   /** Its SSH host key as the provider witnessed it; an empty text where nobody did. */
   readonly witnessedKey: pulumi.Output<string>;
   /** Its id, if it is a container on a Proxmox host; else an empty text. */
@@ -95,6 +97,7 @@ export class Vps extends pulumi.ComponentResource {
     this.ready = made.ready;
     this.address = made.address;
     this.serverId = made.serverId;
+    this.life = made.life;
     this.witnessedKey = made.witnessedKey ?? pulumi.output("");
     this.container = made.container ?? "";
     this.user = loginOf(place);

@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import type { Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Cgroup } from "../../runtime-agent/src/keeper/processes/cgroup/cgroup.ts";
 import { ContainerEngine } from "../../runtime-agent/src/keeper/processes/containers/engine.ts";
 import { ContainerProcess } from "../../runtime-agent/src/keeper/processes/service/containerProcess.ts";
 import { openServiceProcess } from "../../runtime-agent/src/keeper/processes/service/open.ts";
@@ -22,7 +23,8 @@ interface FakeContainer {
 
 /** Answers as Docker 20.10 and Podman 4.3 do to the requests that are made here: routes, statuses and error bodies. */
 class FakeEngine {
-  readonly containers = new Map<string, FakeContainer>([["muse", { status: "running", pid: 0 }]]);
+  readonly muse: FakeContainer = { status: "running", pid: 0 };
+  readonly containers = new Map([["muse", this.muse]]);
   readonly requests: string[] = [];
   /** Whether it is another engine's successor at the same socket, which knows none of the old one's routes. */
   unknownRoutes = false;
@@ -30,7 +32,7 @@ class FakeEngine {
   readonly #folder = mkdtempSync(join(tmpdir(), "hive-engine-"));
   readonly #server: Server;
 
-  constructor(kind: Kind) {
+  private constructor(kind: Kind) {
     this.socketPath = join(this.#folder, "engine.sock");
     const prefix = kind === "docker" ? "/v1.41" : "/v4.3.0/libpod";
     this.#server = createServer((request, response) => {
@@ -97,15 +99,41 @@ class FakeEngine {
     }));
   }
 
-  async listen(): Promise<void> {
-    this.#server.listen(this.socketPath);
-    await once(this.#server, "listening");
+  static async open(kind: Kind): Promise<FakeEngine> {
+    const fake = new FakeEngine(kind);
+    fake.#server.listen(fake.socketPath);
+    await once(fake.#server, "listening");
+    return fake;
   }
 
+  /** May have died before. */
   close(): void {
     this.#server.close();
     this.#server.closeAllConnections();
-    rmSync(this.#folder, { recursive: true });
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** An engine whose container is busy processes of this machine, in a cgroup of their own; or the test skipped. */
+async function withBurner(
+  context: Mocha.Context,
+  processes: number,
+  work: (fake: FakeEngine, group: Cgroup) => Promise<void>,
+): Promise<void> {
+  const groups = openTestCgroups();
+  if ("missing" in groups) return skip(context, groups.missing);
+  const missing = burnerMissing();
+  if (missing !== undefined) skip(context, missing);
+  const group = groups.group("container");
+  const burner = await startBurner(processes, { cgroup: group.folder });
+  const fake = await FakeEngine.open("docker");
+  try {
+    fake.muse.pid = burner.root;
+    await work(fake, group);
+  } finally {
+    await burner.end();
+    fake.close();
+    await groups.remove();
   }
 }
 
@@ -114,8 +142,7 @@ for (const kind of ["docker", "libpod"] as const)
     let fake: FakeEngine;
     let engine: ContainerEngine;
     beforeEach(async () => {
-      fake = new FakeEngine(kind);
-      await fake.listen();
+      fake = await FakeEngine.open(kind);
       engine = await ContainerEngine.connect(fake.socketPath);
     });
     afterEach(() => fake.close());
@@ -141,9 +168,7 @@ for (const kind of ["docker", "libpod"] as const)
     });
 
     it("hands on the engine's own words, and knows what is not there", async () => {
-      const one = fake.containers.get("muse");
-      assert.ok(one !== undefined);
-      one.status = "exited";
+      fake.muse.status = "exited";
       await assert.rejects(engine.pause("muse"), { fault: "failed", message: /can only pause running: exited/ });
       await assert.rejects(engine.inspect("eva"), { fault: "absent", message: /No such container: eva/ });
       assert.equal(await new ContainerProcess("eva", () => Promise.resolve(engine)).state(), "absent");
@@ -157,8 +182,7 @@ for (const kind of ["docker", "libpod"] as const)
 
 describe("containers as services", () => {
   it("does not take an engine that cannot be asked for a container that is not there", async () => {
-    const fake = new FakeEngine("docker");
-    await fake.listen();
+    const fake = await FakeEngine.open("docker");
     const kept = await ContainerEngine.connect(fake.socketPath);
     const afresh = (): Promise<ContainerEngine> => ContainerEngine.connect(fake.socketPath);
     const services = [
@@ -166,9 +190,7 @@ describe("containers as services", () => {
       new ContainerProcess("muse", afresh),
       openServiceProcess({ container: "muse" }, { engineSocket: fake.socketPath }),
     ];
-    const open = fake.containers.get("muse");
-    assert.ok(open !== undefined);
-    open.status = "paused";
+    fake.muse.status = "paused";
     for (const service of services) assert.equal(await service.state(), "frozen");
     fake.close();
     for (const service of services) {
@@ -202,8 +224,7 @@ describe("containers as services", () => {
   });
 
   it("does not take another engine's unknown route for a container that is not there", async () => {
-    const before = new FakeEngine("libpod");
-    await before.listen();
+    const before = await FakeEngine.open("libpod");
     const engine = await ContainerEngine.connect(before.socketPath);
     before.unknownRoutes = true;
     try {
@@ -215,20 +236,18 @@ describe("containers as services", () => {
   });
 
   it("does not call a container gone that runs where its processes cannot be seen", async () => {
-    const fake = new FakeEngine("docker");
-    await fake.listen();
-    const one = fake.containers.get("muse");
-    assert.ok(one !== undefined);
+    const fake = await FakeEngine.open("docker");
+    const { muse } = fake;
     const service = openServiceProcess({ container: "muse" }, { engineSocket: fake.socketPath });
     try {
       for (const pid of [0, 2 ** 30]) {
-        one.pid = pid;
+        muse.pid = pid;
         await assert.rejects(service.state(), { fault: "failed", message: /cannot be seen/ }, String(pid));
         await assert.rejects(service.pids(), { fault: "failed" }, String(pid));
       }
-      one.status = "paused";
+      muse.status = "paused";
       assert.equal(await service.state(), "frozen");
-      one.status = "exited";
+      muse.status = "exited";
       assert.deepEqual([await service.state(), await service.pids()], ["absent", []]);
     } finally {
       fake.close();
@@ -236,51 +255,25 @@ describe("containers as services", () => {
   });
 
   it("freezes the cgroup of the container's first process, and thaws what the engine paused", async function () {
-    const groups = openTestCgroups();
-    if ("missing" in groups) return skip(this, groups.missing);
-    const missing = burnerMissing();
-    if (missing !== undefined) skip(this, missing);
-    const fake = new FakeEngine("docker");
-    await fake.listen();
-    const group = groups.group("container");
-    const burner = await startBurner(2, { cgroup: group.folder });
-    try {
-      const one = fake.containers.get("muse");
-      assert.ok(one !== undefined);
-      one.pid = burner.root;
+    await withBurner(this, 2, async (fake, group) => {
       const service = new ContainerProcess("muse", () => ContainerEngine.connect(fake.socketPath));
       assert.equal((await service.pids()).length, 4);
       await service.freeze(5_000);
       assert.equal(group.readEvents()?.frozen, true);
       assert.equal(await service.state(), "frozen");
-      one.status = "paused";
+      fake.muse.status = "paused";
       await service.thaw(5_000);
       assert.equal(group.readEvents()?.frozen, false);
-      assert.equal(one.status, "running");
+      assert.equal(fake.muse.status, "running");
       await service.stop(5_000);
       assert.equal(await service.state(), "stopped");
       await service.cont(5_000);
       assert.equal(await service.state(), "running");
-    } finally {
-      await burner.end();
-      fake.close();
-      await groups.remove();
-    }
+    });
   });
 
   it("goes by the kernel where the engine has died since: what it knew is held, set free and ended", async function () {
-    const groups = openTestCgroups();
-    if ("missing" in groups) return skip(this, groups.missing);
-    const missing = burnerMissing();
-    if (missing !== undefined) skip(this, missing);
-    const fake = new FakeEngine("docker");
-    await fake.listen();
-    const group = groups.group("orphan");
-    const burner = await startBurner(1, { cgroup: group.folder });
-    try {
-      const one = fake.containers.get("muse");
-      assert.ok(one !== undefined);
-      one.pid = burner.root;
+    await withBurner(this, 1, async (fake, group) => {
       const service = new ContainerProcess("muse", () => ContainerEngine.connect(fake.socketPath));
       const stranger = new ContainerProcess("muse", () => ContainerEngine.connect(fake.socketPath));
       assert.equal(await service.state(), "running");
@@ -297,9 +290,6 @@ describe("containers as services", () => {
       assert.deepEqual(group.pids(), []);
       // Whether the engine has begun another one since is known to nobody.
       await assert.rejects(service.state(), { fault: "unreachable" });
-    } finally {
-      await burner.end();
-      await groups.remove();
-    }
+    });
   });
 });

@@ -5,16 +5,13 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { throwawayPool } from "../../components/shared/vps/reaperRights.ts";
+import type { AwsCredentials } from "../../components/shared/vps/lightsailCall.ts";
 import { lightsailTags, proxmoxTagList } from "../../components/shared/vps/tags.ts";
 import { ensureCredentials } from "../../lab/aws/credentials.ts";
 import { startEndpoint } from "../../lab/aws/server.ts";
 import { AwsStore } from "../../lab/aws/state.ts";
 import type { RunningProxmox } from "../../lab/proxmox/index.ts";
-import {
-  lightsailServers,
-  readAwsCredentials,
-  type AwsCredentials,
-} from "../../runtime-agent/src/sentinel/reaper/lightsail.ts";
+import { lightsailServers, readAwsCredentials } from "../../runtime-agent/src/sentinel/reaper/lightsail.ts";
 import { createFaults } from "../../lab/proxmox/shell/faults.ts";
 import { openProviders } from "../../runtime-agent/src/sentinel/reaper/open.ts";
 import { proxmoxServers } from "../../runtime-agent/src/sentinel/reaper/proxmox.ts";
@@ -239,8 +236,9 @@ describe("Sentinel, reaper at Lightsail: a user that may delete what carries our
     const seen = await servers.look();
     assert.deepEqual(ids(seen.servers), names.toSorted());
     assert.deepEqual(seen.strangers, [{ id: "half", why: "it lacks one of our tags" }]);
-    const made = { provider: "lightsail", id: "agent-0", name: "agent-0", tags, createdMs: createdSec * 1000 };
+    const made = { provider: "lightsail", id: "agent-0", name: "agent-0", tags };
     assert.deepEqual(seen.servers[0], made);
+    assert.equal(servers.region, region);
   });
 
   it("deletes one, if it still is what it was", async () => {

@@ -1,7 +1,10 @@
 /** A Sentinel whose configuration changes while it runs: taken over whole, or refused whole. */
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { rereadSentinelConfig } from "../../runtime-agent/src/sentinel/reread.ts";
+import { loadSentinelConfig } from "../../runtime-agent/src/shared/config.ts";
 import type { AgentProgram } from "../support/arbiterDaemon.ts";
 import { buildAgent } from "../support/arbiterDaemon.ts";
 import { SentinelSite, until } from "../support/sentinelDaemon.ts";
@@ -66,5 +69,39 @@ describe("Sentinel: SIGHUP", () => {
     process.kill(daemon.pid, "SIGHUP");
     await until(async () => (await names("/watchdogs", "watchdogs")).length === 0, "none");
     assert.deepEqual(await names("/schedules", "schedules"), []);
+  });
+});
+
+describe("Sentinel: a configuration that is read again", () => {
+  let folder = "";
+  beforeEach(async () => (folder = await mkdtemp(join(tmpdir(), "hive-reread-"))));
+  afterEach(() => rm(folder, { recursive: true }));
+
+  it("is refused where a section that needs a restart was added, changed or taken away", async () => {
+    const written = async (sections: object): Promise<string> => {
+      const file = join(folder, "sentinel.yaml");
+      await writeFile(file, JSON.stringify({ version: 1, ...sections }), { mode: 0o600 });
+      return file;
+    };
+    const hooks = { listen: "127.0.0.1:8945" };
+    const sections = {
+      leases: { heartbeatSec: 2 },
+      ssh: { keyFile: "/k" },
+      hooks,
+      watch: { oom: { pressureSec: 60 } },
+    };
+    const properties = ["leases", "ssh", "hooks.listen", "watch.oom"];
+    for (const [before, after, faults] of [
+      [sections, sections, []],
+      [{}, sections, properties],
+      [sections, {}, properties],
+      [sections, { ...sections, ssh: { keyFile: "/other" } }, ["ssh"]],
+    ] as const) {
+      const running = await loadSentinelConfig(await written(before));
+      assert.ok(running.ok, JSON.stringify(running));
+      const read = await rereadSentinelConfig(await written(after), running.value);
+      const named = read.ok ? [] : read.faults.map(({ property }) => property);
+      assert.deepEqual(named.toSorted(), [...faults].toSorted());
+    }
   });
 });

@@ -140,22 +140,6 @@ describe("Sentinel and runner", () => {
     assert.deepEqual(done, ids);
   });
 
-  it("take a signal by SSH when HTTP does not reach the runner", async () => {
-    await site.start();
-    const way = { host: "127.0.0.1", port: sshPort(), user: "hive", hostKey: host.public };
-    const key = await site.newAgent("ghost", { mode: "resident", ssh: way });
-    await startRunner(key, await freePort(), await freePort());
-    const { json } = await site.call("POST", "/agents/ghost/signals", { key: "by-ssh", payload: [1] });
-    await until(
-      async () => (await site.call("GET", `/runs/${String(json.runId)}`)).json.state === "completed",
-      "by SSH",
-    );
-    assert.deepEqual(done, [json.runId]);
-    // The result may be faster than the end of the login.
-    const counted = /tries_total\{transport="ssh",outcome="taken",.*\} 1\n/;
-    await until(async () => counted.test(String((await site.call("GET", "/metrics")).json.text)), "counted");
-  });
-
   it("speak by SSH alone where the runner was made so: with the Sentinel's own key, to the host key that it told", async () => {
     await site.configure({});
     await site.start();

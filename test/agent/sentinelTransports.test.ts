@@ -1,7 +1,9 @@
 /** How the Sentinel speaks to runners, and who may speak to it: SSH, webhooks, and what an answer means. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { chmod, stat, writeFile } from "node:fs/promises";
 import { request } from "node:http";
+import { connect, createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
 import ssh2 from "ssh2";
 import type { SignalAsked } from "../../runtime-agent/src/sentinel/loop.ts";
@@ -15,6 +17,7 @@ import { sshTransport } from "../../runtime-agent/src/sentinel/sshTransport.ts";
 import { newSshKeyPair } from "../../runtime-agent/src/shared/sshKeyPair.ts";
 import { temporaryFolder } from "../support/agentChild.ts";
 import { freePort } from "../../lab/host/freePort.ts";
+import { until } from "../support/sentinelDaemon.ts";
 import { reportOf } from "../support/sentinelModel.ts";
 
 const runId = `run_${"0".repeat(32)}`;
@@ -60,7 +63,7 @@ describe("Sentinel: signals to runners", () => {
     client.close();
   });
 
-  it("hands every third try over by SSH, with a fixed command, to the host key that was agreed on alone", async () => {
+  it("go by SSH where the runner says so, with a fixed command, to the host key that it told alone", async () => {
     await using place = await temporaryFolder();
     const [host, user] = [ssh2.utils.generateKeyPairSync("ed25519"), ssh2.utils.generateKeyPairSync("ed25519")];
     const commands: string[] = [];
@@ -103,15 +106,54 @@ describe("Sentinel: signals to runners", () => {
       const address = server.address();
       const port = typeof address === "object" && address !== null ? address.port : 0;
       const ssh = { host: "127.0.0.1", port, user: "hive", hostKey: host.public };
-      assert.equal((await client.deliver(run, { ...agent, ssh }, "1")).kind, "taken");
-      const other = { ...ssh, hostKey: user.public };
-      assert.equal((await client.deliver(run, { ...agent, ssh: other }, "1")).kind, "unknown");
-      assert.equal((await client.deliver({ ...run, attempts: 4 }, { ...agent, ssh }, "1")).kind, "unknown");
+      const told = { instance: "1".repeat(32), address: { host: "127.0.0.1", port: 9 }, idempotent: false };
+      const by = (way: typeof ssh | undefined): AgentRecord => ({
+        ...agent,
+        registered: { ...told, version: "1.0.0", atMs: 0, ...(way === undefined ? {} : { ssh: way }) },
+      });
+      assert.equal((await client.deliver(run, by(ssh), "1")).kind, "taken");
+      assert.equal((await client.deliver(run, by({ ...ssh, hostKey: user.public }), "1")).kind, "unknown");
+      assert.equal((await client.deliver(run, agent, "1")).kind, "unknown");
       assert.deepEqual(tries, ["ssh taken", "ssh unknown", "http unknown"]);
       assert.deepEqual(commands, ["hive-agent signal --name ghost"]);
       assert.deepEqual(inputs, [`${JSON.stringify(signedSignal(run, agent, "1"))}\n`]);
     } finally {
       server.close();
+    }
+  });
+});
+
+describe("Sentinel: a server that takes a connection and never ends it", () => {
+  it("holds no socket of the Sentinel's past the deadline", async () => {
+    const own = newSshKeyPair();
+    const host = newSshKeyPair();
+    const closing: (() => unknown)[] = [];
+    const server = new ssh2.Server({ hostKeys: [host.privateKey] }, (connection) => {
+      connection.on("error", () => undefined);
+      connection.on("authentication", (context) => context.accept());
+      connection.on("session", (accept) => accept().on("exec", (acceptExec) => void acceptExec()));
+    });
+    const silent = createTcpServer({ allowHalfOpen: true }, (socket) => {
+      closing.push(socket.destroy.bind(socket));
+      socket.on("error", () => undefined);
+      socket.end = () => socket;
+      socket.destroy = () => socket;
+      server.injectSocket(socket);
+    });
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", () => resolve()));
+    const sockets = (): number =>
+      process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length - closing.length;
+    try {
+      const before = sockets();
+      const address = silent.address();
+      const port = typeof address === "object" && address !== null ? address.port : 0;
+      const target = { host: "127.0.0.1", port, user: "x", hostKey: host.publicKey };
+      const ask = sshTransport(own.privateKey, 700);
+      await assert.rejects(ask(target, "ghost", { get: "/v1/runs/1" }), /within 700 ms/);
+      await until(() => sockets() <= before, "its socket is closed");
+    } finally {
+      for (const close of closing) close();
+      silent.close();
     }
   });
 });
@@ -155,6 +197,28 @@ describe("Sentinel: webhooks", () => {
       outgoing.end(body);
     });
   }
+
+  it("are heard through any number of connections that say nothing: the oldest makes room", async () => {
+    await using place = await temporaryFolder();
+    const secretFile = join(place.folder, "shop");
+    await writeFile(secretFile, `${secret}\n`, { mode: 0o600 });
+    const hooks = await startHooks({
+      ...{ hooks: [{ name: "shop", agent: "ghost", secretFile }], watchdogs: [] },
+      ...{ listen: { host: "127.0.0.1", port: 0 }, beat: () => false, monotonicMs: () => 0 },
+      loop: { signal: () => Promise.resolve({ status: 202, json: { runId, state: "waiting" } }) },
+      wallMs: () => nowSec * 1000,
+      onError: (error) => assert.fail(String(error)),
+    });
+    const silent = Array.from({ length: 64 }, () => connect(hooks.port, "127.0.0.1").on("error", () => undefined));
+    try {
+      await Promise.all(silent.map((socket) => once(socket, "connect")));
+      for (const id of ["m1", "m2", "m3"])
+        assert.equal(await post(hooks.port, "/hooks/shop", "1", signWebhook(id, nowSec, "1", secret)), 202);
+    } finally {
+      for (const socket of silent) socket.destroy();
+      await hooks.close();
+    }
+  });
 
   it("asks for a run by a signed webhook alone; its name and id are the key", async () => {
     await using place = await temporaryFolder();

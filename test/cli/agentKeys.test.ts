@@ -19,22 +19,27 @@ const registered: RegistrationSeen = { ...fresh, registerBeforeMs: 0, registered
 const step = (op: Step["op"], type: string): Step => ({ op, urn: `urn:pulumi:agent-x::hive::${type}::agent` });
 const container = "hive:index:HeavyAgent$hive:index:Vps$proxmoxve:index/containerLegacy:ContainerLegacy";
 
+const onHost = { "hive:proxmox": { value: "{}", objectValue: { vmId: 399 } } };
+const atAws = (zone: string) => ({ "hive:lightsail": { value: "{}", objectValue: { zone } } });
+const host = { kind: "proxmox", id: "399" } as const;
+
 /** A stack with a key in its settings, and a Sentinel that counts what it mints. */
-function stage(seen: RegistrationSeen | undefined, steps: readonly Step[] = []) {
+function stage(seen: RegistrationSeen | undefined, steps: readonly Step[] = [], section: object = onHost) {
   const done: string[] = [];
   const session = {
     target: { stack: "agent-x" },
     engine: (args: readonly string[], input = "") => {
       const isRead = args.includes("--show-secrets");
       if (!isRead) done.push(`${args.slice(0, 3).join(" ")} ${input}`);
-      const stdout = JSON.stringify({ "hive:registrationKey": { value: own, secret: true } });
+      const stdout = JSON.stringify({ "hive:registrationKey": { value: own, secret: true }, ...section });
       return Promise.resolve({ code: 0, stdout: isRead ? stdout : "", stderr: "" });
     },
   };
   const sentinel = {
     registration: () => Promise.resolve(seen),
-    mint: () => {
-      done.push("mint");
+    reaper: () => Promise.resolve({ region: "eu-west-3" }),
+    mint: (_: string, provider?: object) => {
+      done.push(`mint ${JSON.stringify(provider)}`);
       return Promise.resolve({
         id: fresh.id,
         key: "cd".repeat(32),
@@ -50,7 +55,7 @@ function stage(seen: RegistrationSeen | undefined, steps: readonly Step[] = []) 
   return { done, fit: () => fitRegistrationKey(sentinel, "x", session, plan) };
 }
 
-const minted = ["mint", `config set hive:registrationKey ${"cd".repeat(32)}`];
+const minted = ['mint {"kind":"proxmox","id":"399"}', `config set hive:registrationKey ${"cd".repeat(32)}`];
 
 describe("hive up: the key of an agent's server", () => {
   it("is the one of its order while no server has used it, without a look at anything", async () => {
@@ -90,7 +95,11 @@ describe("hive up: the key of an agent's server", () => {
         return Promise.resolve({ code: 0, stdout, stderr: "" });
       },
     };
-    const sentinel = { registration: () => Promise.resolve(registered), mint: () => assert.fail("nothing is minted") };
+    const sentinel = {
+      registration: () => Promise.resolve(registered),
+      reaper: () => assert.fail("nobody is asked"),
+      mint: () => assert.fail("nothing is minted"),
+    };
     await assert.rejects(fitRegistrationKey(sentinel, "x", session, refused), /above the budget/);
   });
 
@@ -113,6 +122,45 @@ describe("hive up: the key of an agent's server", () => {
     }
   });
 
+  it("is another one where the server is to be elsewhere, and says where", async () => {
+    const elsewhere = ['mint {"kind":"lightsail","id":"agent-x"}', minted[1]];
+    const pending = { keyId: ownId, registerBeforeMs: nowMs + hour };
+    const other = { ...registered, keyId: "f".repeat(16) };
+    for (const [seen, section, done] of [
+      [{ ...fresh, provider: host }, onHost, []],
+      [{ ...fresh, provider: host }, atAws("eu-west-3b"), elsewhere],
+      [{ ...fresh, provider: { ...host, id: "398" } }, onHost, minted],
+      // It was moved by an older command line: the registry does not know where it is.
+      [{ ...registered, provider: host }, atAws("eu-west-3a"), elsewhere],
+      [{ ...other, provider: host, pending }, onHost, []],
+      [{ ...other, provider: host, pending }, atAws("eu-west-3a"), elsewhere],
+      [{ ...other, provider: { ...host, id: "1" }, pending: { ...pending, provider: host } }, onHost, []],
+    ] as const) {
+      const one = stage(seen, [], section);
+      await one.fit();
+      assert.deepEqual(one.done, done, JSON.stringify(seen));
+    }
+  });
+
+  it("is refused where the reaper does not look: nobody would delete that server", async () => {
+    for (const seen of [fresh, registered]) {
+      const one = stage(seen, [step("create", container)], atAws("eu-central-1a"));
+      await assert.rejects(one.fit(), (error) => {
+        assert.ok(error instanceof CommandFailure);
+        assert.match(JSON.stringify(error.faults), /hive:lightsail\.zone.*eu-central-1a.*eu-west-3.*watch\.reaper/);
+        return true;
+      });
+      assert.ok(!one.done.join(" ").includes("mint"));
+    }
+    await stage(registered, [], atAws("eu-central-1a")).fit();
+  });
+
+  it("is a new one after a move that failed half-way and was handed over", async () => {
+    const one = stage({ ...fresh, life: 2, handedOver: { why: "unregistered", atMs: 1 } });
+    await one.fit();
+    assert.deepEqual(one.done, minted);
+  });
+
   it("is refused, with what to do, where no server could register", async () => {
     await assert.rejects(stage(undefined).fit(), /knows no agent x.*hive agent destroy x/);
     const handedOver = { why: "expired", atMs: 1 };
@@ -132,8 +180,8 @@ describe("hive up: the key of an agent's server", () => {
     );
     fc.assert(
       fc.property(seen, id, (given, key) => {
-        const decided = keyStep(given, key, nowMs);
-        const isFree = given.registered === undefined && (given.keyId === key || given.life === 1);
+        const decided = keyStep(given, { keyId: key, place: undefined, zone: undefined }, nowMs);
+        const isFree = given.registered === undefined && given.keyId === key;
         const isNext = given.registered !== undefined && given.pending?.keyId === key && given.keyId !== key;
         if (decided === "keep") assert.ok(isFree || isNext, JSON.stringify(given));
         if (decided === "look") assert.ok(given.registered !== undefined && given.keyId === key);

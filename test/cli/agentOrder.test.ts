@@ -8,10 +8,10 @@ import { agentNetwork, offersIn, serverIdOf } from "../../cli/agents/ground.ts";
 import { asFurnished, decideGround, type HostSeen } from "../../cli/agents/hostGround.ts";
 import { type OrderGround, type OrderWords, readOrder } from "../../cli/agents/order.ts";
 import { choosePlace } from "../../cli/agents/place.ts";
-import { agentStackConfig } from "../../cli/agents/stackConfig.ts";
-import { usualZone } from "../../cli/agents/zone.ts";
+import { agentStackConfig, registrationSetting } from "../../cli/agents/stackConfig.ts";
+import { usualZone, zoneFaults } from "../../cli/agents/zone.ts";
 import { agentOfStack, stackOfAgent, stackProblem } from "../../cli/args/stacks.ts";
-import { renderAgents, standingOf } from "../../cli/commands/agent/list.ts";
+import { heldWords, renderAgents, standingOf } from "../../cli/commands/agent/list.ts";
 import { sizeToBe } from "../../cli/commands/agent/resize.ts";
 import { CommandFailure } from "../../cli/output/failure.ts";
 import type { AgentSeen } from "../../cli/sentinel/answers.ts";
@@ -105,23 +105,42 @@ describe("hive agent: orders", () => {
       serverOfSettings("half-ordered", lightsail),
       sentinelServer({ "hive:proxmox": { vmId: 320 } }),
       ...agents.map((one) => serverOfRegistry(one)),
+      // On its way to Lightsail.
+      serverOfRegistry({ ...agents[1], name: "d", pending: { provider: { kind: "lightsail", id: "agent-d" } } }),
     ].flatMap((one) => one ?? []);
     const committed = commitmentsOf(servers, "agent ghost-shopper");
     assert.deepEqual(committed, [
       { what: "agent a", centsPerMonth: 1200 },
       { what: "agent c", centsPerMonth: 4400 },
+      { what: "agent d", centsPerMonth: 1200 },
       { what: "the Sentinel", centsPerMonth: 700 },
     ]);
     assert.deepEqual(configuredBudget({}), { centsPerMonth: 5000, committedCents: 0 });
-    const budget = configuredBudget({ "hive:budget": { centsPerMonth: 7400, committedCents: 100 } });
+    const budget = configuredBudget({ "hive:budget": { centsPerMonth: 8600, committedCents: 100 } });
     const order = readOrder({ ...words, provider: "lightsail" }, { ...ground, budget: { ...budget, committed } });
     assert.ok(!order.ok);
     assert.equal(order.faults[0]?.property, "budget");
     assert.match(
       order.faults[0]?.value ?? "",
-      /^10\.00 USD of 74\.00 USD; promised: 12\.00 USD to agent a, 44\.00 USD to agent c, 7\.00 USD to the Sentinel, 1\.00 USD to others/,
+      /^10\.00 USD of 86\.00 USD; promised: 12\.00 USD to agent a, 44\.00 USD to agent c, 12\.00 USD to agent d, 7\.00 USD to the Sentinel, 1\.00 USD to others/,
     );
     assert.match(order.faults[0]?.fix ?? "", /Raise the budget, or destroy/);
+  });
+});
+
+describe("hive agent: zones of Lightsail", () => {
+  it("are those of the one region where the reaper looks", () => {
+    assert.deepEqual(zoneFaults("--zone", "eu-west-3b", "eu-west-3"), []);
+    assert.deepEqual(
+      zoneFaults("--zone", "eu-central-1a", undefined),
+      [],
+      "it has no credentials, which is said elsewhere",
+    );
+    const [refused] = zoneFaults("--zone", "eu-central-1a", "eu-west-3");
+    assert.match(
+      JSON.stringify(refused),
+      /--zone.*eu-central-1a.*a zone of eu-west-3.*watch\.reaper\.lightsail\.region/,
+    );
   });
 });
 
@@ -130,6 +149,11 @@ describe("hive agent: what the Sentinel says", () => {
     ...{ name: "ghost", kind: "browser-light", size: "S", mode: "job", idempotent: true, alive: true },
     ...{ createdMs: 0, expiresMs: 90_000, registered: { atMs: 1 } },
   };
+
+  it("is an id of the registration, which is written only where there is one", () => {
+    assert.deepEqual(registrationSetting("hive", "0".repeat(32)), { "hive:registration": "0".repeat(32) });
+    assert.deepEqual(registrationSetting("hive", ""), {}, "of an agent that was ordered at an older Sentinel");
+  });
 
   it("is a proposal to move, which a named size overrules; nothing that does not fit the kind", () => {
     const proposal = { from: "S", to: "M", kills: 2 } as const;
@@ -163,6 +187,11 @@ describe("hive agent: what the Sentinel says", () => {
     const handedOver = { why: "expired", atMs: 1 };
     const stranded = renderAgents([{ ...seenAgent, handedOver }], 60_000, ["ghost"]);
     assert.match(stranded, /to be deleted, and the reaper cannot: hive agent destroy/);
+    const held = { provider: "lightsail", id: "agent-ghost", agent: "ghost" } as const;
+    assert.match(
+      heldWords(held),
+      /^server agent-ghost at lightsail .*of ghost.*end in its tags.*docs\/antigravity\.md/,
+    );
     const table = renderAgents([{ ...heard({}), proposal: { from: "S", to: "M", kills: 3 } }], 60_000);
     assert.match(table, /^ghost +browser-light +S +job, idempotent +ready +30 s +S to M: 3 OOM kills in 7 days$/m);
     assert.match(renderAgents([seenAgent], 90_000), / over /);

@@ -79,7 +79,13 @@ describe("the Sentinel beside the lab", function () {
     await sentinel.renew("ghost", 7200);
     await sentinel.resize("ghost", "M");
     assert.equal((await sentinel.agent("ghost"))?.size, "M");
-    assert.notEqual((await sentinel.mint("ghost")).key, first.key);
+    const elsewhere = { kind: "lightsail", id: "agent-ghost" } as const;
+    assert.notEqual((await sentinel.mint("ghost", elsewhere)).key, first.key);
+    assert.deepEqual(
+      (await sentinel.registration("ghost"))?.provider,
+      elsewhere,
+      "it has no server: its place is this one",
+    );
     assert.equal(await sentinel.remove("ghost"), true);
     assert.equal(await sentinel.remove("ghost"), false);
     assert.equal(await sentinel.agent("ghost"), undefined);

@@ -11,8 +11,12 @@ import { agentStackConfig, proxmoxPlace, sentinelStackConfig, sshKeyPair } from 
 type Raw = Readonly<Record<string, unknown>>;
 
 const environmentCanary = "canary-environment-91c2";
-const outputs = (type: string): Record<string, unknown> =>
-  type.includes("lightsail/instance:") ? { publicIpAddress: "203.0.113.50" } : { ipAddress: "203.0.113.60" };
+const createdAt = "2026-11-22T01:00:00Z";
+const pinnedKey = `ssh-ed25519 ${"P".repeat(68)}`;
+const outputs = (type: string): Record<string, unknown> => {
+  if (type.includes("lightsail/instance:")) return { publicIpAddress: "203.0.113.50", createdAt };
+  return type.startsWith("command:local:") ? { stdout: pinnedKey } : { ipAddress: "203.0.113.60" };
+};
 
 /** What a stack registers; its outputs are told. */
 async function stackOf(
@@ -116,6 +120,8 @@ describe("stacks of seed 004", function () {
         HIVE_HOST_KEY: "",
         HIVE_CONTAINER: "",
       });
+      // The instance's name outlives it: another one of the same name was created at another time.
+      assert.deepEqual(pinned.inputs["triggers"], [createdAt]);
       assert.match(String(update), /PULUMI_COMMAND_STDOUT/);
       assert.equal(undo, undefined);
       assert.match(pinned.deletedWith, /::agent-server-instance$/);
@@ -125,6 +131,11 @@ describe("stacks of seed 004", function () {
           dependencies.some((urn) => urn.endsWith("::agent-host-key")),
           name,
         );
+    });
+
+    it("uploads to a server with another host key anew: on it there is nothing yet", () => {
+      for (const name of ["agent-sources", "agent-runner-tarball"])
+        assert.deepEqual(named(seen, name).inputs["triggers"], [pinnedKey]);
     });
 
     it("lets the Sentinel in by SSH alone where it was asked for, before the runner tells of it", async () => {
@@ -138,6 +149,9 @@ describe("stacks of seed 004", function () {
       const made = await stackOf("agent-x", bySsh);
       const door = String(named(made, "agent-ssh").inputs["create"]);
       assert.match(door, /restrict,command=.*signal --name x.*from=.*198\.51\.100\.4/);
+      const shut = /rm -rf \/var\/lib\/hive-signal/;
+      assert.doesNotMatch(String(named(made, "agent-unit").inputs["create"]), shut);
+      assert.match(String(named(seen, "agent-unit").inputs["create"]), shut, "back from it the door is shut again");
       const install = named(made, "agent-runner-install");
       assert.ok(install.dependencies.some((urn) => urn.endsWith("::agent-ssh")));
       const create = String(install.inputs["create"]);

@@ -17,13 +17,14 @@ describe("a throwaway agent at Lightsail", function () {
   let estate: Estate;
   const done = async (...args: string[]): Promise<Record<string, unknown>> =>
     documentOf(await estate.hive(...args, "--json"));
-  /** What the account holds, by the API's own word. */
-  const listed = async (operation: string, member: string): Promise<Record<string, unknown>[]> => {
+  const api = (): Lightsail => {
     const { aws } = estate.info;
     const env = { AWS_ENDPOINT_URL_LIGHTSAIL: aws.url, AWS_SHARED_CREDENTIALS_FILE: aws.credentialsFile };
-    const api = new Lightsail(settingsFrom({ ...env, AWS_REGION: usualZone.slice(0, -1) }));
-    return rows((await api.call(operation, {}))[member]);
+    return new Lightsail(settingsFrom({ ...env, AWS_REGION: usualZone.slice(0, -1) }));
   };
+  /** What the account holds, by the API's own word. */
+  const listed = async (operation: string, member: string): Promise<Record<string, unknown>[]> =>
+    rows((await api().call(operation, {}))[member]);
 
   before(async function () {
     const toolchain = await toolchainOrSkip(this);
@@ -61,6 +62,13 @@ describe("a throwaway agent at Lightsail", function () {
     const args = ["agent", "new", "second", "--kind", "browser-heavy", "--provider", "lightsail"];
     const refused = await estate.hive(...args, "--sources", "samples/ghost-shopper");
     assert.match(refused.stderr, /43\.00 USD of 50\.00 USD; promised: 7\.00 USD to agent ghost-shopper/);
+  });
+
+  it("gets another server by a plain up when its own went without us: with a host key of its own, and all on it", async () => {
+    await api().perform("DeleteInstance", { instanceName: `agent-${name}` });
+    assert.equal((await done("up", `agent-${name}`))["result"], "succeeded");
+    const asked = ["agent", "signal", name, "--payload", '{"visits":[]}', "--wait"];
+    assert.equal((await done(...asked))["state"], "completed");
   });
 
   it("leaves nothing in the account when it is destroyed", async () => {

@@ -1,13 +1,19 @@
 /** A world of servers for the reaper's thinking: looked at every minute, with a clock that a test sets. */
-import { doomOf, serverKey, type AgentLife, type ReapPolicy } from "../../runtime-agent/src/sentinel/reaper/doom.ts";
+import {
+  doomOf,
+  placeKey,
+  serverKey,
+  strandedOf,
+  type AgentLife,
+  type ReapPolicy,
+} from "../../runtime-agent/src/sentinel/reaper/doom.ts";
 import {
   decideReap,
   emptyReap,
-  type Look,
   type ReapState,
   type RemovalEnd,
 } from "../../runtime-agent/src/sentinel/reaper/decide.ts";
-import type { ServerSeen } from "../../runtime-agent/src/sentinel/reaper/types.ts";
+import type { Look, ServerSeen } from "../../runtime-agent/src/sentinel/reaper/types.ts";
 
 export const minute = 60_000;
 export const hour = 60 * minute;
@@ -34,6 +40,11 @@ export const server = (
   tags: { estate: "home", agent, expiresSec: Math.floor(expiresMs / 1000) },
 });
 export const life = (name: string, changes: Partial<AgentLife> = {}): AgentLife => ({ name, life: 1, ...changes });
+/** That its server did so. */
+export const registered = {
+  ...{ instance: "0".repeat(32), address: { host: "10.0.0.9", port: 8943 }, idempotent: false },
+  ...{ version: "1.0.0", atMs: start },
+};
 export const handedOver = (why: "expired" | "unregistered" | "farewell" = "expired") => ({
   handedOver: { why, atMs: start },
 });
@@ -41,8 +52,8 @@ export const handedOver = (why: "expired" | "unregistered" | "farewell" = "expir
 /** A world that is looked at every minute; what is deleted is gone, unless it is protected. */
 export class World {
   policy = policy;
-  /** When the Sentinel's memory began. */
-  sinceMs = 0;
+  /** What calls itself ours and lacks a tag, by provider. */
+  strangers: Partial<Record<ServerSeen["provider"], readonly string[]>> = {};
   servers: ServerSeen[] = [];
   agents: AgentLife[] = [];
   blind = new Set<ServerSeen["provider"]>();
@@ -53,6 +64,8 @@ export class World {
   readonly deleted: { readonly server: ServerSeen; readonly atMs: number; readonly doom: string | undefined }[] = [];
   readonly reaped: string[] = [];
   readonly news: string[] = [];
+  /** Agents that the last step named as stranded. */
+  stranded: string[] = [];
   #ends: RemovalEnd[] = [];
   #looks: Partial<Record<ServerSeen["provider"], Look>> = {};
 
@@ -60,20 +73,16 @@ export class World {
     this.nowMs += passMs;
     for (const kind of policy.providers) {
       if (this.blind.has(kind)) delete this.#looks[kind];
-      else this.#looks[kind] = { atMs: this.nowMs, servers: this.servers.filter(({ provider }) => provider === kind) };
+      else {
+        const servers = this.servers.filter(({ provider }) => provider === kind);
+        this.#looks[kind] = { atMs: this.nowMs, servers, strangers: this.strangers[kind] ?? [] };
+      }
     }
     const wallMs = start + this.nowMs + this.offsetMs;
-    const { sinceMs } = this;
-    const view = {
-      monotonicMs: this.nowMs,
-      wallMs,
-      sinceMs,
-      agents: this.agents,
-      looks: this.#looks,
-      ends: this.#ends,
-    };
+    const view = { monotonicMs: this.nowMs, wallMs, agents: this.agents, looks: this.#looks, ends: this.#ends };
     const outcome = decideReap(this.state, view, this.policy);
     this.state = outcome.state;
+    this.stranded = strandedOf(this.agents, this.policy, this.#looks).map(({ agent }) => agent);
     this.#ends = outcome.removals.map(({ key, server: one }) => {
       this.deleted.push({ server: one, atMs: this.nowMs, doom: this.doomOf(one) });
       if (this.stuck.has(one.id)) return { key, ok: false, reason: "protected" };
@@ -87,13 +96,14 @@ export class World {
 
   doomOf(one: ServerSeen): string | undefined {
     const wallMs = start + this.nowMs + this.offsetMs;
-    const bornMs = Math.max(one.createdMs ?? this.state.seenMs[serverKey(one)] ?? wallMs, this.sinceMs);
-    return doomOf(one, this.agents, this.policy, wallMs, bornMs);
+    const aloneMs = this.nowMs - (this.state.aloneMs[serverKey(one)] ?? this.nowMs);
+    const held = this.state.held[placeKey(one)] !== undefined;
+    return doomOf(one, this.agents, this.policy, wallMs, { aloneMs, held });
   }
 
-  /** What a restart leaves. */
-  restart(): void {
-    const { begunMs, seenMs } = this.state;
+  /** What a restart leaves; with `from`, what a backup of then brings back. */
+  restart(from: Pick<ReapState, "begunMs" | "seenMs"> = this.state): void {
+    const { begunMs, seenMs } = from;
     this.state = { ...emptyReap, begunMs, seenMs };
   }
 

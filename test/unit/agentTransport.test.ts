@@ -1,12 +1,12 @@
 /** An agent whose signals come by SSH: what is opened for them, what its runner tells, and what its server lets in. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { planHeavyAgent, type HeavyAgentSpec } from "../../components/shared/vps/heavyAgentPlan.ts";
 import { proxmoxOffers } from "../../components/shared/vps/serverPlan.ts";
-import { authorizedLine, renderSshDoor } from "../../components/shared/vps/sshDoor.ts";
+import { authorizedLine, renderSshDoor, shutSshDoor } from "../../components/shared/vps/sshDoor.ts";
 import { authorizedKeyOf } from "../../lab/host/authorized-keys.ts";
 
 const key = `ssh-ed25519 ${"A".repeat(68)}`;
@@ -32,7 +32,11 @@ describe("an agent whose signals come by SSH", () => {
     );
     assert.deepEqual(runner.ssh, { address: "203.0.113.50:22", user: "hive-signal" });
     assert.equal(runner.listen, "127.0.0.1:8943");
-    assert.deepEqual(door, { agent: "x", key, from: ["198.51.100.4"] });
+    assert.deepEqual(door, { agent: "x", key, from: ["198.51.100.4/32"] });
+    // As the firewall has it, which lets the whole network in.
+    const wide = planHeavyAgent({ ...spec, sentinel: { ...spec.sentinel, from: ["10.10.1.5/24"] } }, place);
+    assert.ok(wide.ok);
+    assert.deepEqual(wide.value.door?.from, ["10.10.1.0/24"]);
   });
 
   it("is refused without the Sentinel's key; by HTTP it needs none and opens its port as ever", () => {
@@ -72,6 +76,36 @@ describe("an agent whose signals come by SSH", () => {
       assert.equal(readFileSync(file, "utf8"), line);
       assert.equal(statSync(file).mode & 0o777, 0o644);
       assert.match(readFileSync(join(world, "calls"), "utf8"), /usermod --password \* hive-signal/);
+    } finally {
+      rmSync(world, { recursive: true });
+    }
+  });
+
+  it("is shut again without a trace; where there never was one nothing is done", () => {
+    const world = mkdtempSync(join(tmpdir(), "ssh-door-"));
+    try {
+      for (const folder of ["bin", "var/lib/hive-signal/.ssh"]) mkdirSync(join(world, folder), { recursive: true });
+      for (const [name, text] of Object.entries({
+        getent: `[ -e ${world}/account ]`,
+        userdel: `rm ${world}/account`,
+      })) {
+        writeFileSync(join(world, "bin", name), `#!/bin/sh\necho "${name} $*" >>${world}/calls\n${text}\n`);
+        chmodSync(join(world, "bin", name), 0o755);
+      }
+      writeFileSync(join(world, "account"), "");
+      const script = `set -eu\n${shutSshDoor}`.replaceAll("/var/", `${world}/var/`);
+      for (const round of ["open", "shut"]) {
+        const { status, stderr } = spawnSync("sh", ["-c", script], {
+          encoding: "utf8",
+          env: { PATH: `${world}/bin:${process.env["PATH"] ?? ""}` },
+        });
+        assert.deepEqual([status, stderr], [0, ""], round);
+        assert.equal(existsSync(join(world, "var/lib/hive-signal")), false);
+      }
+      assert.equal(
+        readFileSync(join(world, "calls"), "utf8"),
+        "getent passwd hive-signal\nuserdel --force hive-signal\ngetent passwd hive-signal\n",
+      );
     } finally {
       rmSync(world, { recursive: true });
     }

@@ -91,8 +91,11 @@ describe("a signal at its runner", () => {
     // 1e20 is four characters on its way, and 21 digits when it is written anew.
     const swollen = `{"type":"run","agent":"ghost","runId":"${idOf(1)}","payload":[${"1e20,".repeat(40_000)}1]}`;
     assert.equal(send(state, { body: Buffer.from(swollen) }).status, 413);
-    assert.equal(send(state, { key: "no such form" }).status, 400);
+    const keyless = send(state, { key: "no such form" });
+    assert.equal(keyless.status, 400);
+    assert.match(JSON.stringify(keyless), /letters, digits, _, \., : and -/);
     assert.equal(state.runs.size, 0);
+    assert.equal(send(state, { key: "Aa0_.:-" }).status, 202);
   });
 
   it("finds no room in a full queue, nor on a server whose time is over; the known ones are still answered", () => {

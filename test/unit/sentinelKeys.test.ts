@@ -5,6 +5,7 @@ import { decide } from "../../runtime-agent/src/sentinel/core/decide.ts";
 import type { Event, Outcome } from "../../runtime-agent/src/sentinel/core/events.ts";
 import { parseLine } from "../../runtime-agent/src/sentinel/core/lines.ts";
 import { SentinelState } from "../../runtime-agent/src/sentinel/core/state.ts";
+import type { Provider } from "../../runtime-agent/src/sentinel/core/types.ts";
 import { policy, reportOf } from "../support/sentinelModel.ts";
 
 const minute = 60_000;
@@ -26,15 +27,16 @@ function registered(idempotent = false) {
   };
   const agent = { name: "ghost", kind: "browser-light", size: "S", mode: "job", idempotent, ttlMs: 1e9 } as const;
   take({ kind: "new", agent, key: first, id: "0".repeat(32) });
-  const register = (key: string, instance: string) =>
-    take({ kind: "register", name: "ghost", key, registration: { ...registration, instance, idempotent } });
+  const register = (key: string, instance: string, more: Partial<Registration> = {}) =>
+    take({ kind: "register", name: "ghost", key, registration: { ...registration, instance, idempotent, ...more } });
   assert.equal(register(first, older).reply.status, 200);
   return {
     take,
     register,
     state: () => state,
     agent: () => state.agents.get("ghost"),
-    mint: (key: string) => take({ kind: "mint", name: "ghost", key }),
+    mint: (key: string, provider?: Provider) =>
+      take({ kind: "mint", name: "ghost", key, ...(provider === undefined ? {} : { provider }) }),
     pass: (ms: number): void => void (nowMs += ms),
     tick: () => take({ kind: "tick", handOver: true }),
     beat: (instance: string) => {
@@ -175,7 +177,79 @@ describe("Sentinel: keys of a server that another is to replace", () => {
   });
 });
 
+describe("Sentinel: the place of an agent's next server", () => {
+  const place: Provider = { kind: "lightsail", id: "agent-ghost" };
+
+  it("goes with its key, and is the agent's once a server registers by that", () => {
+    const one = registered();
+    one.mint(second, place);
+    for (const restart of [false, true]) {
+      if (restart) one.restart();
+      assert.deepEqual([one.agent()?.provider, one.agent()?.pending?.provider], [undefined, place]);
+    }
+    assert.equal(one.register(second, newer).reply.status, 200);
+    assert.deepEqual([one.agent()?.provider, one.agent()?.pending], [place, undefined]);
+    const other: Provider = { kind: "proxmox", id: "399" };
+    one.mint(third, other);
+    one.pass(30 * minute);
+    one.tick();
+    assert.deepEqual(one.agent()?.provider, place, "nobody came");
+    one.mint(first);
+    one.register(first, older);
+    assert.deepEqual(one.agent()?.provider, place, "who names none means the same");
+  });
+
+  it("is the agent's at once where it has no server", () => {
+    const one = registered();
+    one.mint(second, place);
+    one.leave(first, older);
+    assert.deepEqual(one.agent()?.provider, place);
+    const other: Provider = { kind: "proxmox", id: "399" };
+    one.mint(third, other);
+    assert.deepEqual(one.agent()?.provider, other);
+  });
+});
+
+describe("Sentinel: a move that failed half-way", () => {
+  it("goes on with another key, though its server was handed over because it never registered", () => {
+    const one = registered(true);
+    const runId = one.begun();
+    one.mint(second);
+    one.leave(first, older);
+    one.pass(31 * minute);
+    one.tick();
+    assert.equal(one.agent()?.handedOver?.why, "unregistered");
+    const { life } = one.agent() ?? {};
+    assert.equal(one.mint(third).reply.status, 200);
+    assert.equal(one.agent()?.handedOver, undefined);
+    one.take({ kind: "extension", name: "reaper", action: { kind: "reaped", agent: "ghost", life: life ?? 0 } });
+    assert.equal(one.register(second, newer).reply.status, 409);
+    assert.equal(one.register(third, newer).reply.status, 200);
+    assert.equal(one.state().runs.get(runId)?.phase, "waiting");
+  });
+
+  it("ends where its time is over or its server said farewell", () => {
+    const over = registered();
+    over.pass(1e9 + 11 * minute);
+    over.tick();
+    assert.equal(over.mint(second).reply.status, 409);
+    const gone = registered();
+    gone.take({ kind: "farewell", name: "ghost", key: first, farewell: { instance: older, reason: "expired" } });
+    assert.equal(gone.mint(second).reply.status, 409);
+  });
+});
+
 describe("Sentinel: registrations", () => {
+  it("are believed when the same server says anew whether its runs may begin again", () => {
+    const one = registered(true);
+    assert.equal(one.register(first, older, { idempotent: false }).reply.status, 200);
+    assert.equal(one.agent()?.registered?.idempotent, false);
+    const runId = one.begun();
+    one.mint(second);
+    one.register(second, newer);
+    assert.equal(one.state().runs.get(runId)?.end?.state, "interrupted", "it is not begun again");
+  });
+
   it("have an id of their own, by which alone one can be removed", () => {
     const one = registered();
     const remove = (id?: string) => one.take({ kind: "remove", name: "ghost", ...(id === undefined ? {} : { id }) });

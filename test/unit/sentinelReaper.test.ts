@@ -9,7 +9,7 @@ import {
 } from "../../runtime-agent/src/sentinel/reaper/doom.ts";
 import { decideReap, emptyReap } from "../../runtime-agent/src/sentinel/reaper/decide.ts";
 import type { ServerSeen } from "../../runtime-agent/src/sentinel/reaper/types.ts";
-import { handedOver, hour, life, minute, policy, server, start, World } from "../support/reaperWorld.ts";
+import { handedOver, hour, life, minute, policy, registered, server, start, World } from "../support/reaperWorld.ts";
 
 describe("Sentinel, reaper: what is decided", () => {
   it("deletes what was handed over, after it asked twice, and says when it is gone", () => {
@@ -33,7 +33,7 @@ describe("Sentinel, reaper: what is decided", () => {
   it("believes the registry before the tags, and the tags where no agent answers", () => {
     const past = start - hour;
     const of = (one: ServerSeen, agents: readonly AgentLife[]): string | undefined =>
-      doomOf(one, agents, policy, start, start);
+      doomOf(one, agents, policy, start, { aloneMs: 0, held: false });
     assert.equal(of(server("a", "1", past), [life("a")]), undefined, "renewed");
     assert.match(of(server("a", "1", past), []) ?? "", /no agent answers/);
     assert.equal(of(server("a", "1", start - minute), []), undefined, "within its grace");
@@ -116,7 +116,7 @@ describe("Sentinel, reaper: what is decided", () => {
     assert.deepEqual(world.reaped.toSorted(), ["a", "b"]);
     const nobody = decideReap(
       emptyReap,
-      { monotonicMs: 0, wallMs: start, sinceMs: 0, agents: [life("a", handedOver())], looks: {}, ends: [] },
+      { monotonicMs: 0, wallMs: start, agents: [life("a", handedOver())], looks: {}, ends: [] },
       { ...policy, providers: [] },
     );
     assert.deepEqual(nobody.reaped, []);
@@ -138,34 +138,114 @@ describe("Sentinel, reaper: what is decided", () => {
     assert.deepEqual(world.deleted, [], "without a name none is its own");
   });
 
-  it("deletes one whose registration had lapsed before it came up: 30 minutes after it was made", () => {
+  const live = start + 99 * hour;
+  const known = { registered };
+
+  it("deletes one whose registration had lapsed before it came up, 30 minutes after nobody answered for it", () => {
     const world = new World();
     world.policy = inTime;
-    const created = { ...server("a", "agent-a", start + 99 * hour, "lightsail"), createdMs: start };
-    world.servers = [created, server("b", "2", start + 99 * hour), server("c", "3", start + 99 * hour)];
-    world.agents = [life("c")];
-    world.run(29);
+    world.step();
+    const [b, c] = [server("b", "2", live), server("c", "3", live)];
+    world.servers = [server("a", "agent-a", live, "lightsail"), b, c];
+    world.agents = [life("b", known), life("c", known)];
+    world.run(10);
+    world.agents = [life("c", known)];
+    world.run(20);
     assert.deepEqual(world.news, []);
-    // What was first seen is known over a restart, where the provider tells no age.
-    world.restart();
     world.run(7);
     assert.deepEqual(
       world.deleted.map((one) => [one.server.id, one.doom]),
-      ["agent-a", "2"].map((id) => [id, "no agent answers for it, and it never registered"]),
+      [["agent-a", "no agent answers for it, and it never registered"]],
+    );
+    // It is known after a restart, and its time begins anew.
+    world.restart();
+    world.run(30);
+    assert.equal(world.deleted.length, 1);
+    world.run(7);
+    assert.deepEqual(
+      world.deleted.map((one) => one.server.id),
+      ["agent-a", "2"],
     );
     world.run(1);
-    assert.deepEqual(Object.keys(world.state.seenMs), [serverKey(server("c", "3", start + 99 * hour))]);
+    assert.deepEqual(Object.keys(world.state.seenMs), [serverKey(c)]);
   });
 
-  it("gives servers that are older than its memory as long as new ones: they may have registered before", () => {
+  for (const memory of ["last night's", "no"] as const)
+    it(`holds healthy servers that ${memory} memory does not know, and tells people; the end in their tags counts`, () => {
+      const world = new World();
+      world.policy = inTime;
+      const [a, b, c] = [server("a", "1", live), server("b", "agent-b", live, "lightsail"), server("c", "3", live)];
+      world.servers = [a];
+      world.agents = [life("a", known)];
+      world.step();
+      const backup = memory === "no" ? emptyReap : world.state;
+      // Made since: all are healthy. Then the machine is set back.
+      world.servers = [a, b, c];
+      world.agents = ["a", "b", "c"].map((name) => life(name, known));
+      world.run(60);
+      world.restart(backup);
+      const before = memory === "no" ? [] : [life("a", known)];
+      // Ordered before the backup, and registered after it.
+      const ordered = life("c", { ...handedOver("unregistered"), provider: { kind: "proxmox", id: "3" } });
+      world.agents = [...before, ordered];
+      world.run(9 * 60);
+      assert.equal(world.deleted.length, 0);
+      const held = memory === "no" ? 3 : 2;
+      assert.deepEqual([new Set(world.news), world.news.length], [new Set(["held"]), held], "once each");
+      // Another restart does not make them known.
+      world.restart();
+      world.run(9 * 60);
+      assert.equal(world.deleted.length, 0);
+      // A person took one off, and ordered it anew; its own registration lapses.
+      world.servers = [a, c];
+      world.step();
+      world.servers = [a, c, server("b", "agent-b", live + hour, "lightsail")];
+      world.agents = [...before, ordered, life("b")];
+      world.step();
+      world.agents = [...before, ordered];
+      world.run(40);
+      assert.deepEqual(
+        world.deleted.map((one) => one.server.id),
+        ["agent-b"],
+      );
+      world.offsetMs = 99 * hour;
+      world.run(120);
+      assert.equal(world.deleted.length, held);
+    });
+
+  it("leaves a server alone that an agent moved to, and the one that it moved from until the other registered", () => {
     const world = new World();
     world.policy = inTime;
-    world.sinceMs = start;
-    world.servers = [{ ...server("a", "1", start + 99 * hour), createdMs: start - 9 * hour }];
-    world.run(29);
+    const from = { kind: "proxmox", id: "105" } as const;
+    const to = { kind: "lightsail", id: "agent-a" } as const;
+    world.servers = [server("a", "105", live)];
+    world.agents = [life("a", { ...known, provider: from })];
+    world.step();
+    world.agents = [life("a", { ...known, provider: from, pending: { provider: to } })];
+    world.servers.push(server("a", "agent-a", live, "lightsail"));
+    world.run(120);
     assert.deepEqual(world.news, []);
-    world.run(7);
-    assert.equal(world.deleted.length, 1);
+    world.agents = [life("a", { ...known, life: 2, provider: to })];
+    world.run(36);
+    assert.deepEqual(
+      world.deleted.map((one) => one.server.id),
+      ["105"],
+    );
+  });
+
+  it("does not call a server gone that lacks a tag, and says that it cannot delete it", () => {
+    const world = new World();
+    const at = { kind: "lightsail", id: "agent-a" } as const;
+    world.agents = [
+      life("a", { ...handedOver(), provider: at }),
+      life("b", { ...handedOver(), provider: { ...at, id: "b" } }),
+    ];
+    world.strangers = { lightsail: ["agent-a"], proxmox: ["b"] };
+    world.run(30);
+    assert.deepEqual([world.reaped, world.stranded], [["b"], ["a"]]);
+    world.strangers = {};
+    world.run(10);
+    assert.deepEqual([world.reaped, world.stranded], [["b", "a"], []]);
   });
 
   it("names the agents whose servers are to be deleted where nobody may look", () => {
@@ -176,12 +256,14 @@ describe("Sentinel, reaper: what is decided", () => {
       life("c", at("lightsail")),
       life("d", handedOver()),
     ];
-    assert.deepEqual(strandedOf(agents, { providers: ["proxmox"] }), [{ agent: "a", provider: "lightsail" }]);
+    assert.deepEqual(strandedOf(agents, { providers: ["proxmox"] }, {}), [
+      { agent: "a", provider: "lightsail", lacks: "credentials" },
+    ]);
     assert.deepEqual(
-      strandedOf(agents, { providers: [] }).map(({ agent }) => agent),
+      strandedOf(agents, { providers: [] }, {}).map(({ agent }) => agent),
       ["a", "b", "d"],
     );
-    assert.deepEqual(strandedOf(agents, { providers: ["proxmox", "lightsail"] }), []);
+    assert.deepEqual(strandedOf(agents, { providers: ["proxmox", "lightsail"] }, {}), []);
   });
 
   const names = fc.constantFrom("a", "b", "c");
@@ -191,7 +273,6 @@ describe("Sentinel, reaper: what is decided", () => {
       name: names,
       id: fc.constantFrom("1", "2", "3", "900"),
       estate: fc.constantFrom("home", "home", "other"),
-      ageHours: fc.option(fc.integer({ min: 0, max: 2 }), { nil: undefined }),
       hours: fc.integer({ min: -3, max: 3 }),
       at: fc.constantFrom("proxmox" as const, "lightsail" as const),
     }),
@@ -199,6 +280,7 @@ describe("Sentinel, reaper: what is decided", () => {
       kind: fc.constant("agent" as const),
       name: names,
       handed: fc.boolean(),
+      why: fc.constantFrom("expired" as const, "unregistered" as const),
       bound: fc.option(fc.constantFrom("1", "2"), { nil: undefined }),
     }),
     fc.record({
@@ -236,13 +318,12 @@ describe("Sentinel, reaper: what is decided", () => {
             world.servers = world.servers.filter(({ id, provider }) => id !== one.id || provider !== one.at);
             const nowMs = start + world.nowMs;
             const made = server(one.name, one.id, nowMs + one.hours * hour, one.at);
-            const age = one.ageHours === undefined ? {} : { createdMs: nowMs - one.ageHours * hour };
-            world.servers.push({ ...made, ...age, tags: { ...made.tags, estate: one.estate } });
+            world.servers.push({ ...made, tags: { ...made.tags, estate: one.estate } });
           } else if (one.kind === "agent") {
             world.agents = world.agents.filter(({ name }) => name !== one.name);
             world.agents.push(
               life(one.name, {
-                ...(one.handed ? handedOver() : {}),
+                ...(one.handed ? handedOver(one.why) : {}),
                 ...(one.bound === undefined ? {} : { provider: { kind: "proxmox", id: one.bound } }),
               }),
             );

@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse } from "yaml";
 import { sentinelWatchSection } from "../../components/shared/agent/sentinelWatchConfig.ts";
 import { estateFaults, withEstate } from "../../components/shared/vps/estate.ts";
 import { reaperPrivileges } from "../../components/shared/vps/reaperRights.ts";
@@ -24,6 +27,16 @@ describe("the name of a Hive", () => {
     assert.match(JSON.stringify(second), /config\.watch\.reaper\.estate.*hive:estate alone/);
     assert.deepEqual(estateFaults({ watch: { reaper: {} } }), []);
     assert.deepEqual(estateFaults(undefined), []);
+  });
+
+  it("is nobody's until it is chosen: the example has none, and what is missing is named with a good one", () => {
+    const { privateKey } = sshKeyPair();
+    const example: unknown = parse(readFileSync(join(import.meta.dirname, "../../Pulumi.sentinel.yaml"), "utf8"));
+    assert.ok(!Object.keys(Object(Object(example)["config"])).includes("hive:estate"));
+    const { estate: _, ...unnamed } = sentinelStackConfig(privateKey);
+    const parsed = parseSentinelStackConfig(unnamed);
+    assert.ok(!parsed.ok);
+    assert.match(JSON.stringify(parsed.faults), /hive:estate.*no other Hive.*home-4f2a91.*openssl rand -hex 3/);
   });
 
   it("is needed by both stacks, and is a label", () => {

@@ -60,6 +60,25 @@ describe("the host key of a new server", () => {
     assert.equal(existsSync(join(world, "asked")), false);
   });
 
+  it("is none where something else is told than one, by whomever: what was told is shown", () => {
+    tool("ssh-keyscan", `: >${world}/asked`);
+    tool("ssh", `cat ${world}/says`);
+    const env = { ...at, HIVE_HOST_KEY: "", HIVE_CONTAINER: "310", HIVE_PROXMOX_SSH: "root@pve" };
+    for (const said of ["", "Welcome to pve\n", `Welcome to pve\n${key} root@agent-x\n`, "ssh-ed25519 AAAA\n"]) {
+      writeFileSync(join(world, "says"), said);
+      const [status, stdout, stderr] = ran(renderHostKey(), env);
+      assert.deepEqual([status, stdout], [1, ""], said);
+      assert.match(stderr, /root@pve: .*no SSH host key of the form ssh-ed25519 AAAA….*: /);
+      assert.ok(stderr.endsWith(`: ${said.startsWith("Welcome") ? "Welcome to" : said.trim()}\n`), stderr);
+    }
+    for (const given of ["AAAA", `ssh-rsa ${"A".repeat(68)}`, `${key}\nmore`, `${key}; more`]) {
+      const [status, stdout, stderr] = ran(renderHostKey(), { ...at, HIVE_HOST_KEY: given });
+      assert.deepEqual([status, stdout], [1, ""], given);
+      assert.match(stderr, /no SSH host key of the form/);
+    }
+    assert.equal(existsSync(join(world, "asked")), false);
+  });
+
   it("is none of a server that never answers", () => {
     tool("sleep", "");
     tool("ssh-keyscan", "exit 1");

@@ -16,6 +16,8 @@ import { describeUrn } from "../../engine/urn.ts";
 import { CommandFailure } from "../../output/failure.ts";
 import { ask, print, printJson, progress } from "../../output/terminal.ts";
 import { decodeState } from "../../repair/deployment.ts";
+import type { AgentSeen } from "../../sentinel/answers.ts";
+import type { Sentinel } from "../../sentinel/client.ts";
 import { type ReachedSentinel, reachSentinel, withSentinel } from "../../sentinel/reach.ts";
 import { failureOf } from "../bringUp.ts";
 import { type Context, withContext } from "../context.ts";
@@ -29,7 +31,8 @@ export async function destroyAgent(invocation: Invocation): Promise<number> {
   const [name = ""] = invocation.positionals;
   const { target, dryRun, json } = invocation;
   const stack = stackOfAgent(name);
-  if (target === "real" && !knownAgents(target).includes(name)) return destroyElsewhere(invocation);
+  if (target === "real" && !knownAgents(target).includes(name))
+    return withSentinel(invocation, (sentinel) => destroyElsewhere(invocation, sentinel));
   return withContext(
     invocation,
     async (context) => {
@@ -44,7 +47,8 @@ export async function destroyAgent(invocation: Invocation): Promise<number> {
           await tellPlan(invocation, name, found, registered);
           return 0;
         }
-        await confirm(invocation, name, found.length);
+        if (!invocation.yes && found.length > 0)
+          await confirm(`${String(found.length)} objects of ${name} will be deleted`, name);
         if (session !== undefined) await destroyStack(context, invocation, session);
         const told = await deregister(target, name, reached, registered);
         await forget(session, invocation, name);
@@ -70,29 +74,49 @@ async function isRegistered(
   return seen !== undefined && (own === undefined || own === seen.id);
 }
 
-/** An agent whose settings are not on this machine: its registration goes, and the reaper has the server at its end. */
-async function destroyElsewhere(invocation: Invocation): Promise<number> {
+/** What becomes of the server of an agent that is taken off the registry without its stack. */
+function fateOf({ name, provider }: AgentSeen, providers: readonly string[]): string {
+  if (provider === undefined) return `the server of ${name}, if there is one, is deleted by the reaper within the hour`;
+  const server = `the server of ${name}, ${provider.id} at ${provider.kind}`;
+  return providers.includes(provider.kind)
+    ? `${server}, goes with everything on it: the reaper deletes it within the hour`
+    : `${server}, stays and is billed, for the reaper has no credentials for ${provider.kind}: delete it there yourself`;
+}
+
+/**
+ * An agent whose settings are not on this machine: its registration goes, and a server that no agent answers for is the
+ * reaper's after `leases.registerWithinMin`.
+ */
+export async function destroyElsewhere(
+  invocation: Invocation,
+  sentinel: Pick<Sentinel, "agent" | "remove"> & {
+    readonly reaper: () => Promise<Pick<Awaited<ReturnType<Sentinel["reaper"]>>, "providers">>;
+  },
+  answer: typeof ask = ask,
+): Promise<number> {
   const [name = ""] = invocation.positionals;
-  const { target, dryRun, json } = invocation;
-  return withSentinel(invocation, async (sentinel) => {
-    if ((await sentinel.agent(name)) === undefined) throw noSettings(target, name);
-    if (dryRun) {
-      await tellPlan(invocation, name, [], true);
-      return 0;
-    }
-    await sentinel.remove(name);
-    progress(`${name} has no settings here: its server, if there is one, is deleted at the end of its time to live`);
-    const document = {
-      agent: name,
-      stack: stackOfAgent(name),
-      result: "succeeded",
-      deleted: 0,
-      registration: "removed",
-    };
-    if (json) await printJson(document);
-    else await print(`${name} is off the registry`);
+  const { target, dryRun, json, yes } = invocation;
+  const agent = await sentinel.agent(name);
+  if (agent === undefined) throw noSettings(target, name);
+  const fate = fateOf(agent, (await sentinel.reaper()).providers);
+  if (dryRun) {
+    await tellPlan(invocation, name, [], true);
+    progress(`${name} has no settings here; ${fate}`);
     return 0;
-  });
+  }
+  if (!yes) await confirm(`${name} has no settings here and is taken off the registry; ${fate}`, name, answer);
+  await sentinel.remove(name);
+  progress(fate);
+  const document = {
+    agent: name,
+    stack: stackOfAgent(name),
+    result: "succeeded",
+    deleted: 0,
+    registration: "removed",
+  };
+  if (json) await printJson(document);
+  else await print(`${name} is off the registry`);
+  return 0;
 }
 
 function failureIn(error: unknown): { readonly why: string } {
@@ -117,11 +141,11 @@ async function resourcesOf(session: Session): Promise<readonly string[]> {
   return resources.filter(({ type }) => !type.startsWith("pulumi:") && !type.startsWith("hive:")).map(({ urn }) => urn);
 }
 
-async function confirm({ yes }: Invocation, name: string, count: number): Promise<void> {
-  if (yes || count === 0) return;
-  const answer = await ask(`${String(count)} objects of ${name} will be deleted. Type the agent's name to go on: `);
-  if (answer === undefined) throw new CommandFailure("there is no terminal to confirm on: add --yes", { exitCode: 2 });
-  if (answer !== name) throw new CommandFailure("not confirmed; nothing was destroyed");
+/** @throws CommandFailure unless a person types the agent's name */
+async function confirm(what: string, name: string, answer: typeof ask = ask): Promise<void> {
+  const given = await answer(`${what}. Type the agent's name to go on: `);
+  if (given === undefined) throw new CommandFailure("there is no terminal to confirm on: add --yes", { exitCode: 2 });
+  if (given !== name) throw new CommandFailure("not confirmed; nothing was destroyed");
 }
 
 async function destroyStack(context: Context, invocation: Invocation, session: Session): Promise<void> {

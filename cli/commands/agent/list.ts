@@ -3,18 +3,28 @@ import type { Invocation } from "../../args/parse.ts";
 import { renderTable } from "../../output/table.ts";
 import { print, printJson, progress } from "../../output/terminal.ts";
 import type { AgentSeen } from "../../sentinel/answers.ts";
+import type { HeldServer } from "../../sentinel/client.ts";
 import { withSentinel } from "../../sentinel/reach.ts";
 
 /** `hive agent list`: the agents that the Sentinel knows. */
 export async function list(invocation: Invocation): Promise<number> {
   return withSentinel(invocation, async (sentinel) => {
-    const [agents, { stranded }] = await Promise.all([sentinel.agents(), sentinel.reaper()]);
+    const [agents, { stranded, held }] = await Promise.all([sentinel.agents(), sentinel.reaper()]);
     if (invocation.json)
-      await printJson({ agents: agents.map((agent) => ({ ...agent, standing: standingOf(agent, stranded) })) });
+      await printJson({ agents: agents.map((agent) => ({ ...agent, standing: standingOf(agent, stranded) })), held });
     else if (agents.length === 0) progress("no agents: hive agent new NAME --kind KIND orders one");
     else await print(renderAgents(agents, Date.now(), stranded));
+    for (const server of held) progress(`warning: ${heldWords(server)}`);
     return 0;
   });
+}
+
+/** A server that the registry does not know, with what to do. Pure. */
+export function heldWords({ provider, id, agent }: HeldServer): string {
+  return (
+    `server ${id} at ${provider} is this Hive's, of ${agent}, and the Sentinel does not know it: ` +
+    "only the end in its tags deletes it. After a restore: docs/antigravity.md"
+  );
 }
 
 /**

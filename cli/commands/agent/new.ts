@@ -9,9 +9,9 @@ import { gatherOnHost, gatherOnLab, type Gathered } from "../../agents/gather.ts
 import { offersIn, serverIdOf } from "../../agents/ground.ts";
 import { type AgentOrder, type OrderGround, type OrderWords, readOrder } from "../../agents/order.ts";
 import { type AgentSources, checkSources } from "../../agents/sources.ts";
-import { agentStackConfig } from "../../agents/stackConfig.ts";
+import { agentStackConfig, registrationSetting } from "../../agents/stackConfig.ts";
 import { hasSettings, writeAgentSettings } from "../../agents/store.ts";
-import { usualZone } from "../../agents/zone.ts";
+import { usualZone, zoneFaults } from "../../agents/zone.ts";
 import { stackOfAgent } from "../../args/stacks.ts";
 import type { Invocation } from "../../args/parse.ts";
 import { CommandFailure } from "../../output/failure.ts";
@@ -105,7 +105,8 @@ async function secondLook(
   asked: AgentOrder,
 ): Promise<{ readonly order: AgentOrder; readonly gathered: Gathered; readonly budget: Budget }> {
   const faults: Fault[] = [];
-  const [agents, { estate, providers }] = await Promise.all([reached.sentinel.agents(), reached.sentinel.reaper()]);
+  const [agents, reaper] = await Promise.all([reached.sentinel.agents(), reached.sentinel.reaper()]);
+  const { estate, providers, region } = reaper;
   const known = agents.find(({ name }) => name === asked.name);
   if (known?.handedOver !== undefined) faults.push(taken(asked.name, "its server is to be deleted"));
   else if (known?.registered !== undefined) faults.push(taken(asked.name, "its server is registered"));
@@ -120,6 +121,7 @@ async function secondLook(
     progress(
       `warning: the Sentinel's reaper has no credentials for ${asked.provider}: nobody but hive agent destroy deletes this server at its end (docs/watch.md)`,
     );
+  if (asked.provider === "lightsail") faults.push(...zoneFaults("--zone", ground.zone, region));
   faults.push(...(found.ok ? [] : found.faults), ...(order.ok ? [] : order.faults));
   if (faults.length > 0 || !order.ok || !found.ok) throw new CommandFailure(stands, { faults });
   return { order: order.value, gathered: found.value, budget };
@@ -161,7 +163,10 @@ async function makeKnown(
       ["config", "set", `${configNamespace}:${key}`, "--secret", "--stack", session.target.stack],
       value,
     );
-  writeAgentSettings(session.target.kind, name, { ...config, [`${configNamespace}:registration`]: minted.id });
+  writeAgentSettings(session.target.kind, name, {
+    ...config,
+    ...registrationSetting(configNamespace, minted.id),
+  });
 }
 
 /** Everything that the stack's program would refuse, before the Sentinel is told. @throws CommandFailure */

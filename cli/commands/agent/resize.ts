@@ -5,14 +5,13 @@ import { usable } from "../../agents/registrationKey.ts";
 import { changeAgent, hasSettings, noSettings, sizeIn } from "../../agents/store.ts";
 import { stackOfAgent } from "../../args/stacks.ts";
 import type { Invocation } from "../../args/parse.ts";
-import type { Session } from "../../engine/session.ts";
 import { CommandFailure } from "../../output/failure.ts";
 import { ask, print, printJson, progress } from "../../output/terminal.ts";
 import type { AgentSeen } from "../../sentinel/answers.ts";
 import { reachSentinel } from "../../sentinel/reach.ts";
 import { bringUp } from "../bringUp.ts";
-import { type Context, withContext } from "../context.ts";
-import { type Plan, previewed } from "../loss.ts";
+import { withContext } from "../context.ts";
+import { previewed } from "../loss.ts";
 import { readyForChange, readyToRegister } from "../ready.ts";
 
 /**
@@ -40,8 +39,11 @@ export async function resize(invocation: Invocation): Promise<number> {
           return 0;
         }
         await confirm(invocation, name, what);
-        const { session, plan } = await planned(context, invocation, name, size);
-        await readyToRegister(context, session, name, plan);
+        const session = await withSize(target, name, size, async () => {
+          const opened = await readyForChange(context, invocation, await context.open());
+          await readyToRegister(context, opened, name, await previewed(opened));
+          return opened;
+        });
         const document = await bringUp(context, session);
         await sentinel.resize(name, size);
         if (json) await printJson({ ...document, agent: name, from: agent.size, to: size });
@@ -55,20 +57,21 @@ export async function resize(invocation: Invocation): Promise<number> {
   );
 }
 
-/** Writes the size into the settings and plans the update; what refuses it takes the size back. */
-async function planned(
-  context: Context,
-  invocation: Invocation,
+/**
+ * Writes the size into the settings, and asks everything that may refuse the move before it is begun; what refuses it takes
+ * the size back.
+ */
+export async function withSize<T>(
+  target: Invocation["target"],
   name: string,
   size: VpsSize,
-): Promise<{ readonly session: Session; readonly plan: Plan }> {
-  const { target } = invocation;
+  asked: () => Promise<T>,
+): Promise<T> {
   const before = sizeIn(target, name);
   renewBudget(target, name);
   changeAgent(target, name, { size });
   try {
-    const session = await readyForChange(context, invocation, await context.open());
-    return { session, plan: await previewed(session) };
+    return await asked();
   } catch (error) {
     changeAgent(target, name, { size: before });
     throw error;

@@ -2,8 +2,17 @@
  * The name of a Hive, which its throwaway servers carry and its reaper goes by. It is written once, as `hive:estate` of
  * stack `sentinel`: that stack hands it to the Sentinel, and `hive agent new` takes it from the Sentinel's own answer. Pure.
  */
+import { text } from "../agent/configParts.ts";
+import { dnsLabel } from "../check.ts";
 import type { Fault } from "../faults.ts";
 import { isRecord } from "./stackSecrets.ts";
+
+/** Of the settings. There is no default: two Hives of one name would delete each other's servers. */
+export const estateName = text(
+  dnsLabel,
+  "the name of this Hive: a-z, 0-9 and -, 1 to 63 characters, and of no other Hive in the same account or on the same host",
+  "Choose one once, such as home-4f2a91 (openssl rand -hex 3 gives such an end), and never change it.",
+);
 
 const sectionOf = (value: unknown, key: string): Readonly<Record<string, unknown>> => {
   const section = isRecord(value) ? value[key] : undefined;

@@ -7,7 +7,7 @@ import type { HeavyAgentMode, HeavyAgentOverrides } from "./heavyAgent.ts";
 import { renderHeavyAgentUnits, type UnitFile } from "./heavyAgentUnit.ts";
 import type { AgentRuntime } from "./installAgent.ts";
 import { signalUser, type SshDoor } from "./sshDoor.ts";
-import { planServer, serverPorts, type Opening, type ServerPlan, type ServerSpec } from "./serverPlan.ts";
+import { networksOf, planServer, serverPorts, type Opening, type ServerPlan, type ServerSpec } from "./serverPlan.ts";
 import { parseAgentKind } from "./sizing.ts";
 import type { Checked, Fault } from "../faults.ts";
 
@@ -113,10 +113,11 @@ function openingsOf(spec: HeavyAgentSpec): readonly Opening[] {
   ];
 }
 
+/** Its callers are those of the firewall: sshd takes no network with an address in it (sshd(8), "from"). */
 function doorOf(spec: HeavyAgentSpec): SshDoor | undefined {
   const { name, transport, sentinel } = spec;
   if (transport !== "ssh") return undefined;
-  return { agent: name, key: sentinel.sshKey ?? "", from: callersOf(spec) };
+  return { agent: name, key: sentinel.sshKey ?? "", from: networksOf(callersOf(spec)) };
 }
 
 function runnerOf(spec: HeavyAgentSpec): RunnerConfigInput {

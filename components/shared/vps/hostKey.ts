@@ -13,15 +13,24 @@ const tries = 90;
  * and that is said.
  */
 export function renderHostKey(): string {
-  return `if [ -n "$HIVE_HOST_KEY" ]; then
-  printf '%s' "$HIVE_HOST_KEY"
+  return `# Keeps the key $1, which $2 told. Anything else would be demanded for good, and no server has it.
+keep() {
+  if printf '%s' "$1" | tr '\\n' ' ' | grep -Eqx 'ssh-ed25519 [A-Za-z0-9+/]{68}'; then
+    printf '%s' "$1"
+  else
+    printf '%s\\n' "$2: this is no SSH host key of the form ssh-ed25519 AAAA…, nothing was kept: $(printf '%s' "$1" | head -c 200)" >&2
+    exit 1
+  fi
+}
+if [ -n "$HIVE_HOST_KEY" ]; then
+  keep "$HIVE_HOST_KEY" "$HIVE_HOST, as its provider tells"
   exit 0
 fi
 if [ -n "\${HIVE_CONTAINER-}" ] && [ -n "\${HIVE_PROXMOX_SSH-}" ]; then
   # A host that cannot be asked is no reason to believe a stranger.
   told=$(timeout 60 ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=10 -- "$HIVE_PROXMOX_SSH" \\
     pct exec "$HIVE_CONTAINER" -- cat /etc/ssh/ssh_host_ed25519_key.pub </dev/null) || exit 1
-  printf '%s' "$told" | head -n 1 | cut -d ' ' -f 1,2 | tr -d '\\n'
+  keep "$(printf '%s\\n' "$told" | head -n 1 | cut -d ' ' -f 1,2)" "$HIVE_PROXMOX_SSH"
   exit 0
 fi
 tries=0
@@ -36,7 +45,7 @@ while :; do
   fi
   sleep 2
 done
-printf '%s' "$key"
+keep "$key" "$HIVE_HOST"
 print=$(printf '%s\\n' "$key" | ssh-keygen -lf - 2>/dev/null | cut -d ' ' -f 2)
 printf '%s\\n' "$HIVE_HOST: nobody could say beforehand which SSH host key it has. It showed \${print:-$key}, which is kept and demanded from now on; compare it on the server: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" >&2
 `;

@@ -102,6 +102,11 @@ function networkOf(text: string): { readonly cidr: string; readonly prefix: numb
   return { cidr: `${formatIpv4(address - (address % 2 ** (32 - prefix)))}/${bits}`, prefix };
 }
 
+/** Addresses and networks as a firewall takes them: `10.0.0.0/8`, each once; what is none is left out. */
+export function networksOf(texts: readonly string[]): readonly string[] {
+  return [...new Set(texts.flatMap((text) => networkOf(text)?.cidr ?? []))].toSorted();
+}
+
 /** Only these may be reached from everywhere: they let in nobody without a key of their own. */
 const publicPorts: readonly number[] = [serverPorts.sentinel];
 
@@ -215,7 +220,7 @@ export function planServer(spec: ServerSpec): Checked<ServerPlan> {
         .map(({ port, protocol, from, comment }) => ({
           port,
           protocol: protocol ?? ("tcp" as const),
-          from: [...new Set(from.flatMap((text) => networkOf(text)?.cidr ?? []))].toSorted(),
+          from: networksOf(from),
           comment,
         }))
         .toSorted((a, b) => a.port - b.port || (a.protocol < b.protocol ? -1 : 1)),

@@ -24,6 +24,14 @@ export function authorizedLine({ agent, key, from }: SshDoor): string {
   return `restrict,command="${command}",from="${from.join(",")}" ${key} hive-sentinel\n`;
 }
 
+/** Part of a script: takes the door away, with its account, where an agent had one before; else it does nothing. */
+export const shutSshDoor: string = `if getent passwd ${signalUser} >/dev/null; then
+  rm -rf /var/lib/${signalUser}
+  # Also while the Sentinel is logged in: it comes in no more.
+  userdel --force ${signalUser}
+fi
+`;
+
 /** The step that makes the door; again without a change it does nothing. */
 export function renderSshDoor(door: SshDoor): string {
   const own = shellVariables({ user: signalUser, home: `/var/lib/${signalUser}`, line: authorizedLine(door) });

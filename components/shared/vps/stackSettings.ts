@@ -7,7 +7,7 @@ import { configFaults } from "../agent/configFaults.ts";
 import { hostPort, httpUrl, label, list, oneOf, says, strict, text, whole, yesOrNo } from "../agent/configParts.ts";
 import { SecretText } from "../secretText.ts";
 import { publicKeyOf } from "../sshKey.ts";
-import { estateFaults } from "./estate.ts";
+import { estateFaults, estateName } from "./estate.ts";
 import {
   decoded,
   isRecord,
@@ -107,7 +107,7 @@ const lightsail = strict({
 /** What every server's stack has. */
 const server = {
   /** Name of this Hive, on the tags of its throwaway servers; an agent has its Sentinel's. Never changed once chosen. */
-  estate: label,
+  estate: estateName,
   release,
   budget,
   /** Who may log in by SSH: this machine among them. */

@@ -11,8 +11,8 @@ import type { AgentRecord, Heard, RunReport, SizeProposal } from "./core/types.t
 export type AgentView = Omit<AgentRecord, "key" | "pending"> & {
   /** Of the key in use: see `keyId`. */
   readonly keyId: string;
-  /** Of the key for the server that is to take the present one's place, and until when it is good, Unix ms. */
-  readonly pending?: { readonly keyId: string; readonly registerBeforeMs: number };
+  /** Of the key for the server that is to take the present one's place, until when it is good, Unix ms, and its place. */
+  readonly pending?: Omit<NonNullable<AgentRecord["pending"]>, "key"> & { readonly keyId: string };
   /** Whether its lease holds: it registered, and was heard within `leases.validSec`. */
   readonly alive: boolean;
   /** What its runner said last, with the monotonic time; undefined when it said nothing since this start. */

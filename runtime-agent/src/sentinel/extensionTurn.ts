@@ -14,20 +14,20 @@ interface Seen {
   readonly clock: Clock;
 }
 
-const idOf = (key: string): string => keyId(Buffer.from(key, "hex"));
+/** With its key only named. */
+function named<T extends { readonly key: string }>({ key, ...rest }: T): Omit<T, "key"> & { readonly keyId: string } {
+  return { ...rest, keyId: keyId(Buffer.from(key, "hex")) };
+}
 
 /** The registry as it may be shown: without keys. */
 export function agentViews({ state, policy, clock }: Seen): AgentView[] {
   const now: Now = { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs(), random: () => 0 };
   return [...state.agents.values()].map((agent) => {
-    const { key, pending, ...shown } = agent;
+    const { pending, ...present } = agent;
     const heard = state.heard.get(agent.name);
     return {
-      ...shown,
-      keyId: idOf(key),
-      ...(pending === undefined
-        ? {}
-        : { pending: { keyId: idOf(pending.key), registerBeforeMs: pending.registerBeforeMs } }),
+      ...named(present),
+      ...(pending === undefined ? {} : { pending: named(pending) }),
       alive: isAlive(state, agent, now, policy),
       ...(heard === undefined ? {} : { heard }),
     };

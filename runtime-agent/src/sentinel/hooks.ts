@@ -10,6 +10,7 @@ import type { SentinelConfig } from "../../../components/shared/agent/sentinelCo
 import type { WatchdogConfig } from "../../../components/shared/agent/sentinelWatchConfig.ts";
 import { mostPayloadBytes } from "../../../components/shared/signals/protocol.ts";
 import { decodeWebhookSecret, verifyWebhook } from "../../../components/shared/signals/webhooks.ts";
+import { boundConnections } from "../shared/boundedHttp.ts";
 import { readSecretFile } from "../shared/secretFile.ts";
 import { createBeats, mostBeatBytes, readBeatTokens, type BeatTokens } from "./beats.ts";
 import type { Reply } from "./core/events.ts";
@@ -131,7 +132,10 @@ export async function startHooks(options: HooksOptions): Promise<Hooks> {
   }
 
   const server = createServer(
-    { requestTimeout: 10_000, headersTimeout: 5000, keepAliveTimeout: 5000, maxHeaderSize: 8192 },
+    {
+      ...{ requestTimeout: 10_000, headersTimeout: 5000, connectionsCheckingInterval: 5000 },
+      ...{ keepAliveTimeout: 5000, maxHeaderSize: 8192 },
+    },
     (request, response) => {
       serve(request).then(
         (reply) => answer(response, reply),
@@ -143,7 +147,7 @@ export async function startHooks(options: HooksOptions): Promise<Hooks> {
       );
     },
   );
-  server.maxConnections = mostConnections;
+  boundConnections(server, { mostConnections }, false);
   server.on("clientError", (_error, socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

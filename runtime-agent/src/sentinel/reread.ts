@@ -15,10 +15,11 @@ function fixedParts({ watch, hooks, ...parts }: SentinelConfig): Readonly<Record
 export async function rereadSentinelConfig(file: string, running: SentinelConfig): Promise<Checked<SentinelConfig>> {
   const checked = await loadSentinelConfig(file);
   if (!checked.ok) return checked;
-  const before = fixedParts(running);
-  const faults: Fault[] = Object.entries(fixedParts(checked.value))
-    .filter(([property, value]) => JSON.stringify(value) !== JSON.stringify(before[property]))
-    .map(([property]) => ({
+  const [before, after] = [fixedParts(running), fixedParts(checked.value)];
+  // Of both: a section that was taken out is changed as well.
+  const faults: Fault[] = Object.keys({ ...before, ...after })
+    .filter((property) => JSON.stringify(after[property]) !== JSON.stringify(before[property]))
+    .map((property) => ({
       property,
       value: "changed",
       limit: "unchanged while the Sentinel runs",

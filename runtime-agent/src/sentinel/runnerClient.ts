@@ -1,6 +1,5 @@
 /**
- * How the Sentinel speaks to runners: HTTP over TLS with the agent's key, and SSH where the agent was made so, or where
- * HTTP does not reach it.
+ * How the Sentinel speaks to runners: HTTP over TLS with the agent's key, or SSH where the agent was made so.
  */
 import type { Agent } from "node:https";
 import { mostBodyBytes, runReport } from "../../../components/shared/signals/protocol.ts";
@@ -42,8 +41,6 @@ const neverMade = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "ENOTF
 /** Answers that say: not taken, not now. */
 const notNow = new Set([408, 410, 425, 429, 503]);
 const mostReasonLength = 300;
-/** Where a person named a second way, every so many tries take it. */
-const sshEvery = 3;
 
 function reasonOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).slice(0, mostReasonLength);
@@ -131,20 +128,14 @@ export function createRunnerClient(options: RunnerClientOptions): RunnerClient {
   }
 
   async function deliver(run: Run, agent: AgentRecord, payload: string): Promise<Delivered> {
-    const { ssh } = options;
-    const second = ssh !== undefined && agent.ssh !== undefined && run.attempts % sshEvery === 0;
-    const bySsh = second || sshOnly(agent) !== undefined;
     let outcome: Delivered;
     try {
-      const signed = signedSignal(run, agent, payload);
-      const given = second
-        ? await ssh(agent.ssh, agent.name, signed)
-        : await call(agent, "POST", "/v1/signals", signed);
+      const given = await call(agent, "POST", "/v1/signals", signedSignal(run, agent, payload));
       outcome = readAnswer(given, run.runId);
     } catch (error) {
       outcome = failed(error);
     }
-    options.onTry?.(agent.name, bySsh ? "ssh" : "http", outcome.kind);
+    options.onTry?.(agent.name, sshOnly(agent) === undefined ? "http" : "ssh", outcome.kind);
     return outcome;
   }
 

@@ -1,5 +1,5 @@
 /**
- * The second transport: `hive-agent signal` on the agent's server, over SSH. What is asked goes in as one JSON line (a
+ * The other transport: `hive-agent signal` on the agent's server, over SSH. What is asked goes in as one JSON line (a
  * signed signal, or the path of a run), the runner's answer comes out as one: `{"status":202,"answer":{…}}`. The command
  * is fixed; of an agent only its name is in it, and a server that we installed runs its own whatever is asked for.
  */
@@ -72,7 +72,8 @@ export function sshTransport(privateKey: string, deadlineMs: number): SecondTran
       });
       return readAnswer(text);
     } finally {
-      client.end();
+      // Not end(): a server that does not answer would not end it either, and the socket would stay.
+      client.destroy();
     }
   };
 }

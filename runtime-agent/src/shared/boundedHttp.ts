@@ -102,12 +102,12 @@ async function serve(
 }
 
 /**
- * Bounds the connections. One too many costs the oldest that has not shown its key yet, not the newcomer: who has a key
- * shows it at once, and nobody without one keeps him out.
+ * Bounds the connections. One too many costs the oldest, not the newcomer: of those that have not shown their key yet, and
+ * without TLS of all. Who has something to say says it at once, and nobody who says nothing keeps him out.
  */
-function boundConnections(
+export function boundConnections(
   server: Server,
-  { mostConnections: most = 32, mostOfOne = most }: BoundedOptions,
+  { mostConnections: most = 32, mostOfOne = most }: Pick<BoundedOptions, "mostConnections" | "mostOfOne">,
   secure: boolean,
 ): void {
   const all = new Set<Socket>();
@@ -124,7 +124,7 @@ function boundConnections(
       if (strangers.get(name) === socket) strangers.delete(name);
     });
     if (all.size <= most) return;
-    const [oldest = socket] = strangers.values();
+    const [oldest = socket] = secure ? strangers.values() : all;
     oldest.destroy();
   });
   server.on("secureConnection", (socket: Socket) => {

@@ -16,6 +16,7 @@ import { entryPointOf, packSources } from "../../../components/shared/vps/pack.t
 import { readSources } from "../../../components/vps/readSources.ts";
 import { type Estate, openEstate } from "../../support/estate.ts";
 import { undoOnSignal } from "../cleanup.ts";
+import { abandon } from "./abandon.ts";
 import { lightRelease } from "./release.ts";
 
 export type Say = (line: string) => void;
@@ -52,7 +53,7 @@ export interface Ground {
 export async function openGround(say: Say): Promise<Ground> {
   const need = ["engine", "proxmoxve", "command", "analyzer", "langhost"] as const;
   const estate = await openEstate(await ensureToolchain({ need: [...need], progress: say }));
-  const undo = undoOnSignal(() => process.kill(estate.info.pid, "SIGKILL"));
+  const undo = undoOnSignal(() => abandon(estate));
   const close = async (): Promise<void> => {
     await endSentinel(estate.folder.lab);
     await estate.close();

@@ -35,6 +35,11 @@ export function drawPlan(points: readonly Point[], every: number, random: () => 
   return { torn, death: { kind: "failpoint", text: `${point.name}=kill:${String(passage)}` } };
 }
 
+const journalPoints = (passages: number): readonly Point[] =>
+  ["before-write", "before-fsync", "after-fsync"].map((place) => ({ name: `journal.${place}`, passages }));
+const statePoints = (passages: number): readonly Point[] =>
+  ["before-fsync", "before-rename"].map((place) => ({ name: `state.${place}`, passages }));
+
 /** Where the Sentinel may be struck. */
 export const sentinelPoints: readonly Point[] = [
   { name: "sentinel.before-journal", passages: 1 },
@@ -43,11 +48,8 @@ export const sentinelPoints: readonly Point[] = [
   { name: "sentinel.after-act", passages: 1 },
   { name: "sentinel.before-reply", passages: 3 },
   { name: "sentinel.keys", passages: 0.01 },
-  { name: "journal.before-write", passages: 1 },
-  { name: "journal.before-fsync", passages: 1 },
-  { name: "journal.after-fsync", passages: 1 },
-  { name: "state.before-fsync", passages: 0.04 },
-  { name: "state.before-rename", passages: 0.04 },
+  ...journalPoints(1),
+  ...statePoints(0.04),
 ];
 
 const anyRunner: readonly Point[] = [
@@ -55,9 +57,7 @@ const anyRunner: readonly Point[] = [
   { name: "runner.after-journal", passages: 2 },
   { name: "runner.before-deliver", passages: 1 },
   { name: "runner.after-deliver", passages: 1 },
-  { name: "journal.before-write", passages: 2 },
-  { name: "journal.before-fsync", passages: 2 },
-  { name: "journal.after-fsync", passages: 2 },
+  ...journalPoints(2),
 ];
 
 /** Where a runner may be struck, by its mode. */
@@ -67,7 +67,6 @@ export const runnerPoints: Readonly<Record<"job" | "resident", readonly Point[]>
     ...anyRunner,
     { name: "runner.before-start", passages: 1 },
     { name: "runner.after-start", passages: 1 },
-    { name: "state.before-fsync", passages: 2 },
-    { name: "state.before-rename", passages: 2 },
+    ...statePoints(2),
   ],
 };

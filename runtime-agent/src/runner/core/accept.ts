@@ -107,7 +107,7 @@ export function acceptSignal(state: RunnerState, request: SignalRequest, rules: 
   if (timestampSec <= state.floorSec) return refused(401, "this signal may have been here before");
   const parsed = parse(body);
   if (!signalKey.safeParse(key).success)
-    return refused(400, "webhook-id is no key: 1 to 200 letters, digits, _, : and -; choose another key");
+    return refused(400, "webhook-id is no key: 1 to 200 letters, digits, _, ., : and -; choose another key");
   if (parsed === undefined)
     return refused(400, "the body is no signal: type, agent, runId and payload as JSON; give both sides one release");
   if (parsed.agent !== rules.agent)

@@ -2,7 +2,7 @@
 import type { JSONType } from "zod";
 import type { Farewell, Heartbeat, Registration } from "../../../../components/shared/signals/protocol.ts";
 import type { ExtensionAction, News } from "../extension.ts";
-import type { AgentRecord, Body, EndState, Line, Run, RunReport } from "./types.ts";
+import type { AgentRecord, Body, EndState, Line, Provider, Run, RunReport } from "./types.ts";
 
 /** The configuration as the core needs it; durations in ms. */
 export interface Policy {
@@ -70,7 +70,8 @@ export type Answer =
 export type Event =
   /** Key and id are new, 64 and 32 hexadecimal digits from a CSPRNG; a repeated call gets the first ones. */
   | { readonly kind: "new"; readonly agent: NewAgent; readonly key: string; readonly id: string }
-  | { readonly kind: "mint"; readonly name: string; readonly key: string }
+  /** `provider`: where the next server will be. @default where the present one is */
+  | { readonly kind: "mint"; readonly name: string; readonly key: string; readonly provider?: Provider }
   | { readonly kind: "renew"; readonly name: string; readonly ttlMs: number }
   | { readonly kind: "resize"; readonly name: string; readonly size: string }
   /** With `id` that registration alone: not a later one of the same name. */

@@ -11,6 +11,7 @@ const agentKey = z.string().regex(/^[0-9a-f]{64}$/);
 const sizes = z.enum(["XS", "S", "M", "L"]);
 const address = z.object({ host: z.string(), port: count });
 const sshTarget = address.extend({ user: z.string(), hostKey: z.string() });
+const provider = z.object({ kind: z.enum(["proxmox", "lightsail"]), id: z.string() });
 const body = z.union([
   z.object({ bytes: count, json: z.string() }),
   z.object({ bytes: count, file: z.string().regex(/^[\w.-]+$/) }),
@@ -27,14 +28,13 @@ const agent = z.object({
   mode: z.enum(["job", "resident"]),
   idempotent: z.boolean(),
   address: address.exactOptional(),
-  ssh: sshTarget.exactOptional(),
-  provider: z.object({ kind: z.enum(["proxmox", "lightsail"]), id: z.string() }).exactOptional(),
+  provider: provider.exactOptional(),
   createdMs: atMs,
   expiresMs: atMs,
   key: agentKey,
   life: count,
   registerBeforeMs: atMs,
-  pending: z.object({ key: agentKey, registerBeforeMs: atMs }).exactOptional(),
+  pending: z.object({ key: agentKey, registerBeforeMs: atMs, provider: provider.exactOptional() }).exactOptional(),
   registered: z
     .object({
       ...{ instance: instanceId, address, ssh: sshTarget.exactOptional() },

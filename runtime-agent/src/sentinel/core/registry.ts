@@ -18,16 +18,16 @@ const voidKey = refusal(409, "another key has taken this one's place", "Destroy 
 
 type Of<Kind extends Event["kind"]> = Extract<Event, { readonly kind: Kind }>;
 
-type Key = Pick<AgentRecord, "key" | "registerBeforeMs">;
+type Next = NonNullable<AgentRecord["pending"]>;
 
-function minted({ id, expiresMs }: AgentRecord, { key, registerBeforeMs }: Key): Reply {
+function minted({ id, expiresMs }: AgentRecord, { key, registerBeforeMs }: Next): Reply {
   return { status: 200, json: { id, key, registerBeforeMs, expiresMs } };
 }
 
 /** What two calls for the same agent must agree on to be the same. */
 function sameWords(agent: AgentRecord, given: Of<"new">["agent"]): boolean {
-  const words = ({ kind, size, mode, idempotent, address, ssh, provider }: Of<"new">["agent"] | AgentRecord): string =>
-    JSON.stringify([kind, size, mode, idempotent, address ?? null, ssh ?? null, provider ?? null]);
+  const words = ({ kind, size, mode, idempotent, address, provider }: Of<"new">["agent"] | AgentRecord): string =>
+    JSON.stringify([kind, size, mode, idempotent, address ?? null, provider ?? null]);
   return words(agent) === words(given);
 }
 
@@ -61,13 +61,21 @@ export function newAgent(
 
 /**
  * A key for the next server of the same agent. While a server is registered it stands beside the key in use, and a later
- * one takes its place; without a server it is the agent's at once.
+ * one takes its place; without a server it is the agent's at once, even if the one before was never used: a move that
+ * failed half-way goes on.
  */
-export function mint(state: SentinelState, { name, key }: Of<"mint">, now: Now, policy: Policy, draft: Draft): Reply {
+export function mint(
+  state: SentinelState,
+  { name, key, provider }: Of<"mint">,
+  now: Now,
+  policy: Policy,
+  draft: Draft,
+): Reply {
   const agent = state.agents.get(name);
   if (agent === undefined) return noSuchAgent;
-  if (agent.handedOver !== undefined) return reapersOwn;
-  const next = { key, registerBeforeMs: now.wallMs + policy.registerWithinMs };
+  if (agent.handedOver !== undefined && agent.handedOver.why !== "unregistered") return reapersOwn;
+  const registerBeforeMs = now.wallMs + policy.registerWithinMs;
+  const next = { key, registerBeforeMs, ...(provider === undefined ? {} : { provider }) };
   if (agent.registered === undefined) {
     draft.say({ kind: "agent", agent: succeeded(agent, next) });
     draft.do({ kind: "cut-off", agent: name });
@@ -75,10 +83,10 @@ export function mint(state: SentinelState, { name, key }: Of<"mint">, now: Now, 
   return minted(agent, next);
 }
 
-/** The agent in its next life, by another key; no server has it yet. */
-function succeeded(agent: AgentRecord, { key, registerBeforeMs }: Key): AgentRecord {
-  const { registered: _, pending: __, ...rest } = agent;
-  return { ...rest, key, life: agent.life + 1, registerBeforeMs };
+/** The agent in its next life, by another key and where its next server is; none has the key yet. */
+function succeeded(agent: AgentRecord, next: Next): AgentRecord {
+  const { registered: _, pending: __, handedOver: ___, ...rest } = agent;
+  return { ...rest, ...next, life: agent.life + 1 };
 }
 
 /** Forgets a pending key that was not used in time. */
@@ -141,9 +149,10 @@ function leaseOf(agent: AgentRecord, policy: Policy): Reply {
   return { status: 200, json: { ...lease } };
 }
 
-/** What a server that is known may tell anew: where it is, and what runs there. */
-function whereabouts({ address, ssh, version }: Omit<NonNullable<AgentRecord["registered"]>, "atMs">): string {
-  return JSON.stringify([address, ssh ?? null, version]);
+/** What a server that is known may tell anew: where it is, and what runs there in which way. */
+function whereabouts(told: Omit<NonNullable<AgentRecord["registered"]>, "atMs">): string {
+  const { address, ssh, idempotent, version } = told;
+  return JSON.stringify([address, ssh ?? null, idempotent, version]);
 }
 
 export function register(

@@ -40,7 +40,6 @@ export interface AgentRecord {
   readonly mode: "job" | "resident";
   readonly idempotent: boolean;
   readonly address?: Address;
-  readonly ssh?: SshTarget;
   readonly provider?: Provider;
   readonly createdMs: number;
   /** When its server's time to live ends. */
@@ -55,7 +54,12 @@ export interface AgentRecord {
    * Minted for the server that is to take the registered one's place: the first registration with it makes it the
    * agent's key. Until then `key` is good as ever, so that one that is never used changes nothing.
    */
-  readonly pending?: { readonly key: string; readonly registerBeforeMs: number };
+  readonly pending?: {
+    readonly key: string;
+    readonly registerBeforeMs: number;
+    /** Where that server will be; as `provider`, where nobody said it. Until it registers both places are the agent's. */
+    readonly provider?: Provider;
+  };
   /** The one instance that this life's key is bound to. */
   readonly registered?: {
     readonly instance: string;

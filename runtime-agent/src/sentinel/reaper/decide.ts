@@ -2,25 +2,28 @@
  * Which servers are deleted, and when. Pure and total.
  *
  * A server that an agent of the registry answers for goes when the registry has handed it over (it expired, never
- * registered, or said farewell). One that no agent answers for goes when the end in its own tags is past, or when it has
- * been there for as long as a server may take to register. Never goes what lacks one of our tags, another Hive's server, what the configuration names, and the Sentinel's own machine. Each is asked about twice, with a
- * pause, and a brake holds what would delete many at once.
+ * registered, or said farewell). One that no agent answers for goes when the end in its own tags is past, or when this
+ * process has seen it so for as long as a server may take to register. Never goes what lacks one of our tags, another
+ * Hive's server, what the configuration names, and the Sentinel's own machine; only by its tags' end what the memory of
+ * this Sentinel does not know (`sights.ts`). Each is asked about twice, with a pause, and a brake holds what would delete
+ * many at once.
  */
-import { answersFor, doomOf, isOurs, serverKey, type AgentLife, type ReapPolicy } from "./doom.ts";
-import type { ProviderKind, ServerSeen } from "./types.ts";
-
-/** A provider's newest complete answer. */
-export interface Look {
-  /** When it was asked, monotonic ms. */
-  readonly atMs: number;
-  readonly servers: readonly ServerSeen[];
-}
+import {
+  answersFor,
+  doomOf,
+  isOurs,
+  isStranger,
+  placeKey,
+  serverKey,
+  type AgentLife,
+  type ReapPolicy,
+} from "./doom.ts";
+import { noSights, takeSights, type Sights } from "./sights.ts";
+import type { Look, ProviderKind, ServerSeen } from "./types.ts";
 
 export interface ReapView {
   readonly monotonicMs: number;
   readonly wallMs: number;
-  /** When what is remembered here began, Unix ms: of servers before it nobody knows whether they registered. */
-  readonly sinceMs: number;
   readonly agents: readonly AgentLife[];
   /** Those of which there is a look that is not too old to act on. */
   readonly looks: Readonly<Partial<Record<ProviderKind, Look>>>;
@@ -40,11 +43,9 @@ interface Mark {
   readonly wallMs: number;
 }
 
-export interface ReapState {
+export interface ReapState extends Sights {
   /** When the deletion of each server was begun, Unix ms, in the last hour. Kept over a restart: it is the brake. */
   readonly begunMs: Readonly<Record<string, number>>;
-  /** When each server of ours was first seen, Unix ms. Kept over a restart: some providers tell no age. */
-  readonly seenMs: Readonly<Record<string, number>>;
   readonly marks: Readonly<Record<string, Mark>>;
   readonly flying: readonly string[];
   /** Until when a server is left alone after a try, monotonic ms, and how often in a row tries failed. */
@@ -52,7 +53,7 @@ export interface ReapState {
   readonly braked: boolean;
 }
 
-export const emptyReap: ReapState = { begunMs: {}, seenMs: {}, marks: {}, flying: [], rests: {}, braked: false };
+export const emptyReap: ReapState = { ...noSights, begunMs: {}, marks: {}, flying: [], rests: {}, braked: false };
 
 export interface Removal {
   readonly key: string;
@@ -62,6 +63,8 @@ export interface Removal {
 
 export type ReapNews =
   | { readonly kind: "asked" | "begun"; readonly server: ServerSeen; readonly why: string }
+  /** This memory does not know it: only the end in its tags deletes it. */
+  | { readonly kind: "held"; readonly server: ServerSeen }
   | { readonly kind: "failed"; readonly key: string; readonly reason: string }
   | { readonly kind: "braked"; readonly waiting: number };
 
@@ -112,7 +115,7 @@ interface Ripe {
 function askAgain(
   marks: Record<string, Mark>,
   before: ReapState,
-  seenMs: ReapState["seenMs"],
+  sights: Sights,
   view: ReapView,
   policy: ReapPolicy,
   news: ReapNews[],
@@ -122,8 +125,9 @@ function askAgain(
   for (const look of Object.values(view.looks)) {
     for (const server of look.servers) {
       const key = serverKey(server);
-      const bornMs = Math.max(server.createdMs ?? seenMs[key] ?? wallMs, view.sinceMs);
-      const why = doomOf(server, view.agents, policy, wallMs, bornMs);
+      const aloneMs = view.monotonicMs - (sights.aloneMs[key] ?? view.monotonicMs);
+      const held = sights.held[placeKey(server)] !== undefined;
+      const why = doomOf(server, view.agents, policy, wallMs, { aloneMs, held });
       if (why === undefined) continue;
       const mark = before.marks[key];
       if (mark === undefined || wasSet(mark, view)) {
@@ -146,7 +150,7 @@ function findGone(marks: Record<string, Mark>, before: ReapState, view: ReapView
     if (agent.handedOver === undefined) continue;
     const wanted = agent.provider === undefined ? policy.providers : [agent.provider.kind];
     const looks = wanted.flatMap((kind) => view.looks[kind] ?? []);
-    const blind = wanted.length === 0 || looks.length < wanted.length;
+    const blind = wanted.length === 0 || looks.length < wanted.length || isStranger(agent, view.looks);
     if (
       blind ||
       looks.some(({ servers }) => servers.some((server) => isOurs(server, policy) && answersFor(agent, server)))
@@ -165,22 +169,6 @@ function findGone(marks: Record<string, Mark>, before: ReapState, view: ReapView
   return reaped;
 }
 
-/** When each server of ours was first seen. A provider that does not answer leaves what is known of it as it was. */
-function firstSights(
-  before: ReapState["seenMs"],
-  { looks, wallMs }: ReapView,
-  policy: ReapPolicy,
-): ReapState["seenMs"] {
-  const seenMs: Record<string, number> = {};
-  for (const kind of policy.providers) {
-    const there = looks[kind]?.servers.filter((server) => isOurs(server, policy)).map(serverKey);
-    for (const key of there ?? Object.keys(before).filter((one) => one.startsWith(`${kind}/`)))
-      // What lies in the future was seen before the clock was set back.
-      seenMs[key] = Math.min(before[key] ?? wallMs, wallMs);
-  }
-  return seenMs;
-}
-
 /** One decision; `removals` are begun only when the state is kept. */
 export function decideReap(before: ReapState, view: ReapView, policy: ReapPolicy): ReapOutcome {
   const news: ReapNews[] = [];
@@ -191,8 +179,9 @@ export function decideReap(before: ReapState, view: ReapView, policy: ReapPolicy
     const kind = policy.providers.find((one) => key.startsWith(`${one}/`));
     if (kind !== undefined && view.looks[kind] === undefined) marks[key] = mark;
   }
-  const seenMs = firstSights(state.seenMs, view, policy);
-  const ripe = askAgain(marks, state, seenMs, view, policy, news);
+  const { sights, spared } = takeSights(state, view, policy);
+  for (const server of spared) news.push({ kind: "held", server });
+  const ripe = askAgain(marks, state, sights, view, policy, news);
   const reaped = findGone(marks, state, view, policy);
 
   const { wallMs, monotonicMs } = view;
@@ -222,8 +211,8 @@ export function decideReap(before: ReapState, view: ReapView, policy: ReapPolicy
   const alive = new Set([...Object.keys(marks), ...state.flying, ...removals.map(({ key }) => key)]);
   return {
     state: {
+      ...sights,
       begunMs,
-      seenMs,
       marks,
       flying: [...state.flying, ...removals.map(({ key }) => key)],
       rests: Object.fromEntries(Object.entries(state.rests).filter(([key]) => alive.has(key))),

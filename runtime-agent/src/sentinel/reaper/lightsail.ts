@@ -1,10 +1,14 @@
 /**
- * Throwaway servers at AWS Lightsail: AWS JSON 1.1 over HTTPS, signed by Signature Version 4 (`aws4`: 2 MiB of memory,
- * where the client of AWS's own SDK takes 27). The user's policy lets it delete what carries our tag and nothing else
- * (`reaperRights.ts`); here the tags are read as well, and again before an instance is deleted.
+ * Throwaway servers at AWS Lightsail (`lightsailCall.ts`). The user's policy lets it delete what carries our tag and
+ * nothing else (`reaperRights.ts`); here the tags are read as well, and again before an instance is deleted.
  */
-import aws4 from "aws4";
 import * as z from "zod";
+import {
+  type AwsCredentials,
+  credentialsIn,
+  lightsailEndpoint,
+  signedHeaders,
+} from "../../../../components/shared/vps/lightsailCall.ts";
 import { readLightsailTags, sameTags } from "../../../../components/shared/vps/tags.ts";
 import { readSecretFile } from "../../shared/secretFile.ts";
 import { exchange } from "../watch/exchange.ts";
@@ -13,39 +17,19 @@ import type { Seen, ServerProvider } from "./types.ts";
 /** Of a credentials file: room for some dozen profiles. */
 const mostCredentialsBytes = 8192;
 
-export interface AwsCredentials {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-}
-
-/** The keys of one profile of a shared credentials file: lines of `name = value` below `[profile]`. */
-function profileOf(text: string, profile: string): Readonly<Record<string, string>> {
-  const found: Record<string, string> = {};
-  let current = "";
-  for (const line of text.split("\n")) {
-    const [, section] = /^\s*\[([^\]]+)\]\s*$/.exec(line) ?? [];
-    if (section !== undefined) current = section.trim();
-    const [, name, value] = /^\s*(\w+)\s*=\s*(\S+)\s*$/.exec(line) ?? [];
-    if (current === profile && name !== undefined && value !== undefined) found[name] = value;
-  }
-  return found;
-}
-
 /**
- * Reads a profile of a file in the form of AWS's shared credentials file (AWS SDKs and Tools Reference Guide, "Shared
- * config and credentials files") that only its owner can read.
+ * Reads a profile of a file in the form of AWS's shared credentials file that only its owner can read.
  * @throws SecretFileError
  */
 export function readAwsCredentials(file: string, profile: string): Promise<AwsCredentials> {
   return readSecretFile(
     file,
     (text) => {
-      const { aws_access_key_id: accessKeyId = "", aws_secret_access_key: secretAccessKey = "" } = profileOf(
-        text,
-        profile,
-      );
+      const found = credentialsIn(text, profile);
+      if (found === undefined) return undefined;
+      const { accessKeyId, secretAccessKey } = found;
       const wellFormed = /^[A-Z0-9]{16,128}$/.test(accessKeyId) && /^[A-Za-z0-9/+=]{20,128}$/.test(secretAccessKey);
-      return wellFormed ? { accessKeyId, secretAccessKey } : undefined;
+      return wellFormed ? found : undefined;
     },
     `has no profile [${profile}] with aws_access_key_id and aws_secret_access_key. Write it as aws configure does.`,
     mostCredentialsBytes,
@@ -75,8 +59,6 @@ export class AwsError extends Error {
 
 const instance = z.object({
   name: z.string(),
-  /** Unix seconds (AWS JSON 1.1, "timestamp"). */
-  createdAt: z.number().positive().optional(),
   tags: z.array(z.object({ key: z.string(), value: z.string().optional() })).optional(),
 });
 const page = z.object({ instances: z.array(instance).optional(), nextPageToken: z.string().optional() });
@@ -100,27 +82,11 @@ function jsonOf(text: string): unknown {
 export function lightsailServers(options: LightsailOptions): ServerProvider {
   const { region, credentials } = options;
   const stop = new AbortController();
-  const url = new URL(options.endpoint ?? `https://lightsail.${region}.amazonaws.com`);
+  const url = new URL(options.endpoint ?? lightsailEndpoint(region));
 
   async function call<T>(operation: string, parameters: object, schema: z.core.$ZodType<T>): Promise<T> {
     const body = JSON.stringify(parameters);
-    const signed = aws4.sign(
-      {
-        service: "lightsail",
-        region,
-        method: "POST",
-        host: url.host,
-        path: "/",
-        body,
-        headers: { "Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": `Lightsail_20161128.${operation}` },
-      },
-      credentials,
-    );
-    const headers = Object.fromEntries(
-      Object.entries(signed.headers ?? {}).flatMap(([name, value]): [string, string][] =>
-        value === undefined ? [] : [[name, String(value)]],
-      ),
-    );
+    const headers = signedHeaders({ region, host: url.host, action: operation, body }, credentials);
     const { status, text } = await exchange({
       url: new URL("/", url),
       method: "POST",
@@ -142,13 +108,10 @@ export function lightsailServers(options: LightsailOptions): ServerProvider {
     return parsed.data;
   }
 
-  function see({ name, createdAt, tags = [] }: z.infer<typeof instance>): Seen {
+  function see({ name, tags = [] }: z.infer<typeof instance>): Seen {
     const named = Object.fromEntries(tags.map(({ key, value }) => [key, value ?? ""]));
     const read = readLightsailTags(named);
-    if (read !== undefined) {
-      const age = createdAt === undefined ? {} : { createdMs: createdAt * 1000 };
-      return { servers: [{ provider: "lightsail", id: name, name, tags: read, ...age }], strangers: [] };
-    }
+    if (read !== undefined) return { servers: [{ provider: "lightsail", id: name, name, tags: read }], strangers: [] };
     // An account holds other things too: only what says that it is ours is worth a word.
     const claims = tags.some(({ key }) => key.startsWith("hive:"));
     return { servers: [], strangers: claims ? [{ id: name, why: "it lacks one of our tags" }] : [] };
@@ -156,6 +119,7 @@ export function lightsailServers(options: LightsailOptions): ServerProvider {
 
   return {
     kind: "lightsail",
+    region,
     async look() {
       const found: Seen[] = [];
       let pageToken: string | undefined;

@@ -2,32 +2,20 @@
 import { failpoint } from "../../shared/failpoints.ts";
 import type { Log } from "../../shared/log.ts";
 import type { ExtensionAction, ExtensionView } from "../extension.ts";
-import { durationWords, type PartAlert } from "../watch/part.ts";
+import { durationWords, instantWords, type PartAlert } from "../watch/part.ts";
 import { wordsOf } from "../watch/exchange.ts";
 import type { ForeignFinding } from "../watch/watchdogs.ts";
-import { isOurs, serverKey, strandedOf, type ReapPolicy } from "./doom.ts";
-import {
-  decideReap,
-  emptyReap,
-  type Look,
-  type ReapNews,
-  type ReapState,
-  type Removal,
-  type RemovalEnd,
-} from "./decide.ts";
+import { isOurs, placeKey, serverKey, strandedOf, type ReapPolicy } from "./doom.ts";
+import { decideReap, emptyReap, type ReapNews, type ReapState, type Removal, type RemovalEnd } from "./decide.ts";
 import { createStranded } from "./stranded.ts";
-import type { ProviderKind, ServerProvider, Stranger } from "./types.ts";
+import type { Look, ProviderKind, ServerProvider, Stranger } from "./types.ts";
 
 /** What outlives a restart. */
 export type KeptReap = Pick<ReapState, "begunMs" | "seenMs">;
 
 export interface Reaper {
   restore(kept: KeptReap): void;
-  /** @param sinceMs when what is remembered began, Unix ms */
-  turn(
-    view: ExtensionView,
-    sinceMs: number,
-  ): {
+  turn(view: ExtensionView): {
     readonly actions: readonly ExtensionAction[];
     readonly alerts: readonly PartAlert[];
     readonly findings: readonly ForeignFinding[];
@@ -80,7 +68,7 @@ export function createReaper(options: {
         const { servers, strangers } = await eye.provider.look();
         // What was seen is as old as when the look began.
         const ours = servers.filter((server) => isOurs(server, policy));
-        eye.look = { atMs: nowMs, servers: ours };
+        eye.look = { atMs: nowMs, servers: ours, strangers: strangers.map(({ id }) => id) };
         const others = servers.filter((server) => !ours.includes(server));
         eye.strangers = [
           ...strangers,
@@ -134,6 +122,13 @@ export function createReaper(options: {
       }
       case "begun":
         return [];
+      case "held": {
+        const { id, provider, tags } = news.server;
+        const end = instantWords(tags.expiresSec * 1000);
+        const why = `was there before this Sentinel, whose registry does not know the server of ${tags.agent}`;
+        const text = `${why}: it is left alone until the end in its tags, ${end}. Was the Sentinel set back? See docs/antigravity.md`;
+        return tell(`server ${id} at ${provider}`, "problem", text);
+      }
       case "failed":
         return tell(`server ${news.key.split("/").slice(0, 2).toReversed().join(" at ")}`, "problem", news.reason);
       case "braked": {
@@ -149,7 +144,7 @@ export function createReaper(options: {
       safe = known.begunMs;
       state = { ...emptyReap, ...known };
     },
-    turn(view, sinceMs) {
+    turn(view) {
       const { monotonicMs, wallMs, agents } = view;
       const looks: Partial<Record<ProviderKind, Look>> = {};
       const findings: ForeignFinding[] = [];
@@ -161,12 +156,12 @@ export function createReaper(options: {
       }
       const ended = ends;
       ends = [];
-      const outcome = decideReap(state, { monotonicMs, wallMs, sinceMs, agents, looks, ends: ended }, policy);
+      const outcome = decideReap(state, { monotonicMs, wallMs, agents, looks, ends: ended }, policy);
       state = outcome.state;
       const { begunMs, seenMs } = state;
       if (JSON.stringify(begunMs) !== JSON.stringify(kept.begunMs)) kept = { ...kept, begunMs };
       if (JSON.stringify(seenMs) !== JSON.stringify(kept.seenMs)) kept = { ...kept, seenMs };
-      findings.push(...stranded.turn(strandedOf(agents, policy), policy.providers));
+      findings.push(...stranded.turn(strandedOf(agents, policy, looks), policy.providers));
       waiting = [...waiting, ...outcome.removals];
       for (const { key } of waiting.filter((removal) => state.begunMs[removal.key] === undefined))
         ends.push({ key, ok: false, reason: "the journal took nothing for an hour" });
@@ -187,13 +182,15 @@ export function createReaper(options: {
     status: () => ({
       estate: policy.estate,
       stranded: stranded.agents(),
-      providers: [...eyes].map(([kind, { look, strangers }]) => ({
+      providers: [...eyes].map(([kind, { provider, look, strangers }]) => ({
         kind,
+        region: provider.region,
         servers: look?.servers.map((server) => ({
           id: server.id,
           name: server.name,
           agent: server.tags.agent,
           doomed: state.marks[serverKey(server)] !== undefined,
+          held: state.held[placeKey(server)] === true,
         })),
         strangers,
       })),

@@ -12,8 +12,6 @@ export interface ServerSeen {
   /** What people call it. */
   readonly name: string;
   readonly tags: ServerTags;
-  /** When it was made, Unix ms, where the provider tells. */
-  readonly createdMs?: number;
 }
 
 /** What is where our servers are, or calls itself one, and lacks a tag: it is told, and never touched. */
@@ -27,8 +25,19 @@ export interface Seen {
   readonly strangers: readonly Stranger[];
 }
 
+/** A provider's newest complete answer. */
+export interface Look {
+  /** When it was asked, monotonic ms. */
+  readonly atMs: number;
+  readonly servers: readonly ServerSeen[];
+  /** Ids of what lacks one of our tags: one of them may be an agent's server all the same. */
+  readonly strangers: readonly string[];
+}
+
 export interface ServerProvider {
   readonly kind: ProviderKind;
+  /** Where it looks, where the provider has such: what is elsewhere it cannot see. */
+  readonly region?: string;
   /** All of our servers there; throws when it cannot see every one: half a view would be worse than none. */
   look(): Promise<Seen>;
   /**

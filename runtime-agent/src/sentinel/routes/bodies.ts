@@ -23,6 +23,12 @@ const host = text(
 const ttlSec = whole(60, 366 * 86_400, "Write seconds from now; renew it as often as need be.");
 const word = z.string({ error: says("a text", "Write it.") });
 
+const provider = strict({
+  kind: oneOf(["proxmox", "lightsail"], "Write where its server is."),
+  id: text(/^[\w.-]{1,255}$/, "the provider's own name of the server", "Write its id, or its name."),
+});
+const next = strict({ provider: provider.exactOptional() });
+
 const newAgent = strict({
   name: text(dnsLabel, "a DNS label: a-z, 0-9 and -, 1 to 63 characters", "Rename the agent."),
   kind: word,
@@ -31,20 +37,7 @@ const newAgent = strict({
   mode: oneOf(["job", "resident"], "Write how it gets its work.").default("job"),
   idempotent: yesOrNo.default(false),
   address: strict({ host, port }).exactOptional(),
-  ssh: strict({
-    host,
-    port: port.default(22),
-    user: text(/^[a-z_][a-z0-9_-]{0,31}$/, "a name of an account", "Write who logs in there."),
-    hostKey: text(
-      /^(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]{32,2000}={0,2}$/,
-      "a public host key such as ssh-ed25519 AAAA…",
-      "Read it there: cat /etc/ssh/ssh_host_ed25519_key.pub",
-    ),
-  }).exactOptional(),
-  provider: strict({
-    kind: oneOf(["proxmox", "lightsail"], "Write where its server is."),
-    id: text(/^[\w.-]{1,255}$/, "the provider's own name of the server", "Write its id, or its name."),
-  }).exactOptional(),
+  provider: provider.exactOptional(),
 });
 
 const signal = strict({
@@ -78,6 +71,11 @@ export function readNewAgent(body: unknown): NewAgent {
   const checked = checkSize("size", kind.value, sizeText);
   if (!checked.ok) return refuse(checked.faults);
   return { ...rest, kind: kind.value, size: checked.value, ttlMs: seconds * 1000 };
+}
+
+/** Where an agent's next server will be. An empty body says nothing of it. @throws ApiError 400 */
+export function readNext(body: unknown): Pick<NewAgent, "provider"> {
+  return read(next, body ?? {});
 }
 
 export function readSignal(body: unknown) {

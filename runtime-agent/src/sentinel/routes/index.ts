@@ -13,7 +13,7 @@ import type { Run } from "../core/types.ts";
 import type { AgentView } from "../extension.ts";
 import type { SentinelLoop } from "../loop.ts";
 import type { RunnerClient } from "../runnerClient.ts";
-import { readNewAgent, readRenewal, readSignal, readSize } from "./bodies.ts";
+import { readNewAgent, readNext, readRenewal, readSignal, readSize } from "./bodies.ts";
 
 export interface RoutePorts {
   readonly loop: Pick<SentinelLoop, "take" | "signal">;
@@ -111,8 +111,8 @@ export function sentinelRoutes(ports: RoutePorts): Route[] {
     admin("POST", "/agents/:name/resize", async ({ params, body }) =>
       reply(await loop.take({ kind: "resize", name: params.name ?? "", ...readSize(body) })),
     ),
-    admin("POST", "/agents/:name/registration", async ({ params }) =>
-      reply(await loop.take({ kind: "mint", name: params.name ?? "", key: newKey() })),
+    admin("POST", "/agents/:name/registration", async ({ params, body }) =>
+      reply(await loop.take({ kind: "mint", name: params.name ?? "", key: newKey(), ...readNext(body) })),
     ),
     admin("POST", "/agents/:name/signals", async ({ params, body }) =>
       reply(await loop.signal({ agent: params.name ?? "", ...readSignal(body) })),

@@ -152,7 +152,7 @@ export async function startWatch(options: WatchOptions): Promise<WatchExtension>
       news = [];
       const since = (sinceMs ??= view.wallMs);
       const schedules = scheduler.turn(view);
-      const reaped = reaper.turn(view, since);
+      const reaped = reaper.turn(view);
       const sizes = books.turn(view, since);
       const changes = watchdogs.turn(view, reaped.findings);
       post.turn(view, [

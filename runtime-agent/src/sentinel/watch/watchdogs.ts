@@ -79,6 +79,7 @@ export function createWatchdogs(options: {
   const sinceMs = new Map<string, number>();
   let newcomers: string[] = [];
   let pendingBeats = new Set<string>();
+  /** Between two turns, of watchdogs alone. */
   let found: ForeignFinding[] = [];
   let startedMs: number | undefined;
   let down: Readonly<Record<string, KeptDown>> = {};
@@ -137,6 +138,11 @@ export function createWatchdogs(options: {
     down = rest;
   }
 
+  function forgetBeats(name: string): void {
+    beats.delete(name);
+    pendingBeats.delete(name);
+  }
+
   function forgetUnknown(): void {
     for (const subject of [...judged.keys()])
       if (subject.startsWith("watchdog ") && !tells.has(subject)) forget(subject);
@@ -178,7 +184,12 @@ export function createWatchdogs(options: {
       });
       look = nextLook;
       tells = tellsOf();
-      for (const name of [...before.keys()]) if (!tells.has(subjectOf(name))) beats.delete(name);
+      const stays = new Set(
+        configs.filter((config) => before.get(config.name) === config).map(({ name }) => subjectOf(name)),
+      );
+      found = found.filter(({ subject }) => stays.has(subject));
+      const heartbeats = new Set(configs.flatMap(({ name, type }) => (type === "heartbeat" ? [name] : [])));
+      for (const name of before.keys()) if (!heartbeats.has(name)) forgetBeats(name);
       forgetUnknown();
     },
     restore(kept) {
