@@ -8,6 +8,8 @@ export interface ApiAnswer {
   readonly status: number;
   /** Parsed JSON; the text itself where the answer is not JSON. */
   readonly body: unknown;
+  /** Its `Warning` headers, joined; undefined where it gave none. */
+  readonly warning: string | undefined;
 }
 
 /** The API refused: its `status` code, and its own `reason` (`Forbidden`, `NotFound`, …), empty where it gave none. */
@@ -73,7 +75,9 @@ export class KubeApi {
           let said = "";
           incoming.setEncoding("utf8").on("data", (part: string) => (said += part));
           incoming.once("error", reject);
-          incoming.once("end", () => resolve({ status: incoming.statusCode ?? 0, body: parsed(said) }));
+          incoming.once("end", () =>
+            resolve({ status: incoming.statusCode ?? 0, body: parsed(said), warning: incoming.headers.warning }),
+          );
         },
       );
       outgoing.once("error", reject);

@@ -15,6 +15,8 @@ const help = `hive-agent ${version}
                                   run the Sentinel: signals to heavy agents, never their code
   hive-agent runner [--config FILE] [--check]
                                   run the agent of a throwaway server when it is asked for
+  hive-agent nerve agent [--config FILE] [--check]
+                                  run Nerve's part in a Pod: agent is its webhook
   hive-agent signal --name NAME [--runtime DIR]
                                   hand a signed signal on stdin to the runner of this machine
   hive-agent farewell [--runtime DIR]
@@ -23,12 +25,13 @@ const help = `hive-agent ${version}
                                   what is in the way on this machine, and how to repair it
   hive-agent status [--watch] [--json] [--config FILE | --runtime DIR]
                                   what the running agent does
-  hive-agent schema [--role keeper|sentinel|runner]
+  hive-agent schema [--role keeper|sentinel|runner|nerve-agent]
                                   JSON Schema of the configuration
   hive-agent version
 
   --config FILE   default /etc/hive-agent/ROLE.yaml, of an arbiter beside the host side
-                  /etc/hive-agent-arbiter/keeper.yaml; doctor and status take all that are there
+                  /etc/hive-agent-arbiter/keeper.yaml, of Nerve's agent /etc/nerve/agent.yaml;
+                  doctor and status take all that are there
   --help          this text
 
 Exit status: 0 done, 1 failed, 64 wrong usage, 78 configuration refused.
@@ -41,6 +44,7 @@ const options = {
   keeper: ["side", "config", "check"],
   sentinel: ["config", "check"],
   runner: ["config", "check"],
+  nerve: ["config", "check"],
   signal: ["name", "runtime"],
   farewell: ["runtime"],
   doctor: ["config", "json"],
@@ -49,6 +53,8 @@ const options = {
   version: [],
 } as const;
 type Command = keyof typeof options;
+/** What a command is of, by a word after it; the other commands have none. */
+const parts: { readonly [name in Command]?: readonly string[] } = { nerve: ["agent"] };
 const commands = [...Object.keys(options), "help"];
 
 const kinds = {
@@ -64,6 +70,7 @@ const kinds = {
 } as const;
 
 interface Given {
+  readonly part?: string | undefined;
   readonly side?: string | undefined;
   readonly config?: string | undefined;
   readonly runtime?: string | undefined;
@@ -97,8 +104,13 @@ function readOptions(command: Command, argv: readonly string[]): Given {
     tokens: true,
   });
   const known: readonly string[] = [...options[command], "help"];
+  let part: string | undefined;
   for (const token of tokens) {
-    if (token.kind === "positional") throw new UsageError(`unexpected ${token.value}`);
+    if (token.kind === "positional") {
+      if (part !== undefined || parts[command] === undefined) throw new UsageError(`unexpected ${token.value}`);
+      if (!parts[command].includes(token.value)) throw unknown(`part of ${command}`, token.value, parts[command]);
+      part = token.value;
+    }
     if (token.kind !== "option") continue;
     if (!known.includes(token.name)) {
       throw unknown(
@@ -115,6 +127,7 @@ function readOptions(command: Command, argv: readonly string[]): Given {
   const text = (value: string | boolean | undefined): string | undefined =>
     typeof value === "string" ? value : undefined;
   return {
+    part,
     side: text(values.side),
     config: text(values.config),
     runtime: text(values.runtime),
@@ -176,10 +189,21 @@ async function runner({ config, check }: Given): Promise<number> {
   return runRunner({ config: checked.value });
 }
 
+async function nerve({ part, config, check }: Given): Promise<number> {
+  if (part === undefined) throw new UsageError("nerve needs a part: agent");
+  const { loadNerveAgentConfig } = await import("./shared/config.ts");
+  const file = config ?? (await import("../../components/shared/nerve/agentConfig.ts")).nerveAgentConfigFile;
+  const checked = await loadNerveAgentConfig(file);
+  if (!checked.ok) return refuse(file, checked.faults);
+  if (check) return faultless(file);
+  const { runNerveAgent } = await import("./nerve/agent.ts");
+  return runNerveAgent(checked.value);
+}
+
 async function schema({ role = "keeper" }: Given): Promise<number> {
-  const { roles, roleSchema } = await import("./shared/roleSchema.ts");
-  const known = roles.find((one) => one === role);
-  if (known === undefined) throw unknown("role", role, roles);
+  const { configured, roleSchema } = await import("./shared/roleSchema.ts");
+  const known = configured.find((one) => one === role);
+  if (known === undefined) throw unknown("role", role, configured);
   process.stdout.write(`${JSON.stringify(await roleSchema(known), undefined, 2)}\n`);
   return 0;
 }
@@ -202,6 +226,8 @@ async function run(command: Command, given: Given): Promise<number> {
       return sentinel(given);
     case "runner":
       return runner(given);
+    case "nerve":
+      return nerve(given);
     case "signal":
       return signal(given);
     case "farewell":

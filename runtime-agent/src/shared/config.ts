@@ -6,6 +6,7 @@ import type { KeeperConfig } from "../../../components/shared/agent/keeperConfig
 import { parseYaml } from "../../../components/shared/agent/parseYaml.ts";
 import type { RunnerConfig } from "../../../components/shared/agent/runnerConfig.ts";
 import type { SentinelConfig } from "../../../components/shared/agent/sentinelConfig.ts";
+import type { NerveAgentConfig } from "../../../components/shared/nerve/agentConfig.ts";
 import type { Checked, Fault } from "../../../components/shared/faults.ts";
 
 export const roles = ["keeper", "sentinel", "runner"] as const;
@@ -81,6 +82,8 @@ const checks = {
     (await import("../../../components/shared/agent/sentinelConfig.ts")).checkSentinelConfig(raw),
   runner: async (raw: unknown) =>
     (await import("../../../components/shared/agent/runnerConfig.ts")).checkRunnerConfig(raw),
+  nerveAgent: async (raw: unknown) =>
+    (await import("../../../components/shared/nerve/agentConfig.ts")).checkNerveAgentConfig(raw),
 };
 
 export function loadKeeperConfig(file: string): Promise<Checked<KeeperConfig>> {
@@ -93,6 +96,11 @@ export function loadSentinelConfig(file: string): Promise<Checked<SentinelConfig
 
 export function loadRunnerConfig(file: string): Promise<Checked<RunnerConfig>> {
   return load(file, checks.runner);
+}
+
+/** Nerve's agent is installed in a Pod, not on a machine: it is none of the roles above. */
+export function loadNerveAgentConfig(file: string): Promise<Checked<NerveAgentConfig>> {
+  return load(file, checks.nerveAgent);
 }
 
 /** Whose configuration this is: by what only that role's has, else by the file's name. */

@@ -1,10 +1,11 @@
 /** JSON Schema of each role's configuration. */
-import { roles, type Role } from "./config.ts";
+import { roles } from "./config.ts";
 
-export { roles };
+/** Whatever has a configuration, as `hive-agent schema --role` names it. */
+export const configured = [...roles, "nerve-agent"] as const;
 
 /** Draft 2020-12, for editors. */
-export async function roleSchema(role: Role): Promise<Record<string, unknown>> {
+export async function roleSchema(role: (typeof configured)[number]): Promise<Record<string, unknown>> {
   switch (role) {
     case "keeper":
       return (await import("../../../components/shared/agent/keeperConfig.ts")).keeperJsonSchema();
@@ -12,5 +13,7 @@ export async function roleSchema(role: Role): Promise<Record<string, unknown>> {
       return (await import("../../../components/shared/agent/sentinelConfig.ts")).sentinelJsonSchema();
     case "runner":
       return (await import("../../../components/shared/agent/runnerConfig.ts")).runnerJsonSchema();
+    case "nerve-agent":
+      return (await import("../../../components/shared/nerve/agentConfig.ts")).nerveAgentJsonSchema();
   }
 }
