@@ -4,7 +4,6 @@ import {
   absolutePath,
   cpuList,
   hostPort,
-  httpUrl,
   label,
   list,
   memory,
@@ -16,21 +15,8 @@ import {
   within,
   yesOrNo,
 } from "./configParts.ts";
+import { proxmoxAccess } from "./proxmoxAccess.ts";
 import { defaultWatchdogTimes, mostPeriodSec } from "./watchdogRules.ts";
-
-/** Proxmox VE's API, by token. One of `fingerprint` and `caFile` pins its certificate. */
-const proxmox = strict({
-  url: httpUrl,
-  /** Holds `user@realm!name=uuid`. */
-  tokenFile: secretFile,
-  fingerprint: text(
-    /^(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$/,
-    "a SHA-256 fingerprint, 32 bytes in hex with colons",
-    "Read it with `pvenode cert info`.",
-  ).optional(),
-  caFile: absolutePath.optional(),
-  node: label,
-});
 
 const vmid = whole(100, 999_999_999, "Write the VM's number.");
 
@@ -126,7 +112,7 @@ const memoryPressure = strict({
 }));
 
 export const hostSection = strict({
-  proxmox,
+  proxmox: strict(proxmoxAccess),
   guests: list(guest, 200, "guests").default([]),
   /** Roles that an open market forbids: guests of these roles are paused, unless they are essential. */
   marketRoles: list(label, 32, "roles").default([...defaultMarketRoles]),

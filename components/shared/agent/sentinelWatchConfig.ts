@@ -20,6 +20,7 @@ import {
   whole,
   within,
 } from "./configParts.ts";
+import { proxmoxAccess } from "./proxmoxAccess.ts";
 
 /** Host name or address, without a port. */
 const host = text(
@@ -148,18 +149,9 @@ const schedule = strict({
   ifMissed: oneOf(["report", "run-once"], "Write what is to happen.").default("report"),
 });
 
-/** Proxmox VE's API by a token that may see and delete what is in one pool. One of `fingerprint` and `caFile` pins it. */
+/** By a token that may see and delete what is in one pool. */
 const proxmox = strict({
-  url: httpUrl,
-  /** Holds `user@realm!name=uuid`. */
-  tokenFile: secretFile,
-  fingerprint: text(
-    /^(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$/,
-    "a SHA-256 fingerprint, 32 bytes in hex with colons",
-    "Read it with `pvenode cert info`.",
-  ).optional(),
-  caFile: absolutePath.optional(),
-  node: label,
+  ...proxmoxAccess,
   pool: text(/^[A-Za-z0-9][\w.-]{0,63}$/, "the name of a pool", "Write its name.").default(throwawayPool),
 });
 
